@@ -1,0 +1,1 @@
+"""Shared library of the Prognosis extension: everything that two systems need, once."""

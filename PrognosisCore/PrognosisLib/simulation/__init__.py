@@ -1,0 +1,1 @@
+"""Simulated patients: procedural anatomy, image formation and documented causal models."""

@@ -1,0 +1,1 @@
+"""SpleenVolume: spleen segmentation and volumetry on abdominal CT, without Slicer or Qt."""
