@@ -1,0 +1,107 @@
+"""Training of the coarse and the fine spleen network on labeled CT, real and simulated.
+
+Label maps use the numbering of the BTCV set: 1 spleen, 2/3 kidneys, 4 gallbladder, 5 esophagus, 6 liver, 7 stomach,
+8 aorta, 9 inferior vena cava, 10 portal and splenic vein, 11 pancreas, 12/13 adrenals; simulated ones add others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from PrognosisLib.patches import TrainingCase, degrade, random_lattice, sample_patch
+from PrognosisLib.training import Batch
+
+from .network import COARSE, HU_HIGH, HU_LOW, Stage
+
+SPLEEN, LIVER = 1, 6
+# Groups of labels that take up contrast together, and their mean HU without contrast, in the arterial and in the
+# delayed phase; the training images themselves are portal venous. Values are textbook ranges' centers.
+ENHANCEMENT: dict[str, tuple[tuple[int, ...], dict[str, float]]] = {
+    "spleen": ((1,), {"none": 48.0, "arterial": 115.0, "delayed": 85.0}),
+    "liver": ((6,), {"none": 56.0, "arterial": 70.0, "delayed": 85.0}),
+    "kidneys": ((2, 3), {"none": 33.0, "arterial": 140.0, "delayed": 150.0}),
+    "arteries": ((8,), {"none": 42.0, "arterial": 270.0, "delayed": 100.0}),
+    "veins": ((9, 10), {"none": 42.0, "arterial": 75.0, "delayed": 100.0}),
+    "pancreas": ((11,), {"none": 40.0, "arterial": 100.0, "delayed": 75.0}),
+    "stomach": ((7,), {}),
+}
+GROUPS = tuple(labels for labels, _ in ENHANCEMENT.values())
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How patches of one stage are drawn."""
+
+    stage: Stage
+    size: int = 96
+    batch: int = 2
+    simulated_share: float = 0.3
+
+    @property
+    def on_spleen(self) -> float:
+        """Part of the patches that are centered near the spleen."""
+        return 0.5 if self.stage is COARSE else 0.85
+
+
+class PatchSource:
+    """Draws augmented batches: image (n, 1, size, size, size) in [-1, 1] and fractional target (n, 3, ...)."""
+
+    def __init__(self, cases: Sequence[TrainingCase], sampling: Sampling) -> None:
+        self.sampling = sampling
+        self.real = [case for case in cases if not case.simulated]
+        self.simulated = [case for case in cases if case.simulated]
+        if not cases:
+            raise ValueError("No training case is left; check the cohort file and the validation split.")
+
+    def __call__(self, rng: np.random.Generator) -> Batch:
+        pairs = [self._patch(rng) for _ in range(self.sampling.batch)]
+        return torch.stack([image for image, _ in pairs]), torch.stack([target for _, target in pairs])
+
+    def _pick(self, rng: np.random.Generator) -> TrainingCase:
+        simulated = rng.random() < self.sampling.simulated_share
+        pool = (self.simulated if simulated else self.real) or self.real or self.simulated
+        return pool[rng.integers(len(pool))]
+
+    def _patch(self, rng: np.random.Generator) -> Batch:
+        sampling = self.sampling
+        spacing = sampling.stage.spacing
+        case = self._pick(rng)
+        near = rng.random() < sampling.on_spleen
+        center = case.random_point(rng, SPLEEN if near else None)
+        if near:
+            center = center + rng.uniform(-0.35, 0.35, 3) * sampling.size * spacing
+        lattice = random_lattice(rng, center, spacing, sampling.size, degrees=12.0, scale=1.25)
+        hu, fractions = sample_patch(case, lattice, sampling.size, GROUPS, HU_LOW)
+        if not case.simulated and rng.random() < 0.4:
+            hu = shift_enhancement(hu, fractions, rng)
+        hu = degrade(hu, rng, noise=35.0, thickest=5 if spacing < 2 else 3)
+        hu = hu * float(rng.uniform(0.9, 1.1)) + float(rng.uniform(-12, 12))
+        image = (hu.clamp(HU_LOW, HU_HIGH) - (HU_LOW + HU_HIGH) / 2) / ((HU_HIGH - HU_LOW) / 2)
+        names = list(ENHANCEMENT)
+        organs = fractions[[names.index("spleen"), names.index("liver")]]
+        target = torch.cat([(1.0 - organs.sum(0, keepdim=True)).clamp(min=0.0), organs])
+        return image[None], target
+
+
+def shift_enhancement(hu: torch.Tensor, fractions: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Another contrast phase: every labeled organ is moved to a mean drawn for that phase, its texture kept."""
+    phase = str(rng.choice(["none", "none", "arterial", "delayed", "free"]))
+    common = rng.normal(0, 8)
+    for fraction, (_, means) in zip(fractions, ENHANCEMENT.values(), strict=True):
+        inside = fraction > 0.9
+        if int(inside.sum()) < 30:
+            continue
+        if phase == "free":
+            change = rng.uniform(-60, 60)
+        elif phase in means:
+            change = means[phase] + common + rng.normal(0, 10) - float(hu[inside].mean())
+        else:
+            change = rng.normal(0, 15)
+        soft = F.avg_pool3d(F.pad(fraction[None, None], (1,) * 6, mode="replicate"), 3, stride=1)[0, 0]
+        hu = hu + float(change) * soft
+    return hu
