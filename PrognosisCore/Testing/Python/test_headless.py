@@ -213,7 +213,7 @@ class Parameters:
     flags: list[str]
     meld: float | None
     folder: Path
-    size: tuple[int, float]
+    size: tuple[int, float] = (0, 0.0)
     window: FloatRange
     patient: Patient
 
