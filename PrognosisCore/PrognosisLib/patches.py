@@ -17,7 +17,7 @@ from .volume import Volume
 
 @dataclass(frozen=True)
 class TrainingCase:
-    """One patient: image (k, j, i) int16 HU or MR values, label map uint8 on the same grid, IJK-to-RAS, simulated or not."""
+    """One patient: image (k, j, i) int16 HU or MR values, label map uint8 on the same grid, IJK-to-RAS, origin."""
 
     name: str
     image: torch.Tensor
@@ -52,7 +52,7 @@ class TrainingCase:
 def random_lattice(
     rng: np.random.Generator, center: np.ndarray, spacing: float, size: int, degrees: float, scale: float
 ) -> np.ndarray:
-    """IJK-to-RAS of a cubic patch about `center`: rotated up to `degrees` about each axis, scaled by up to `scale` (a ratio)."""
+    """IJK-to-RAS of a cubic patch about `center`: turned up to `degrees` about each axis, scaled up to `scale`."""
     x, y, z = np.radians(rng.uniform(-degrees, degrees, 3))
     about_x = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
@@ -68,7 +68,7 @@ def random_lattice(
 def sample_patch(
     case: TrainingCase, lattice: np.ndarray, size: int, groups: tuple[tuple[int, ...], ...], fill: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Image (size, size, size) float32 and, for each group of labels, its linear fraction (groups, size, size, size)."""
+    """Image (size, size, size) float32 and the linear fraction of each group of labels (groups, size, size, size)."""
     to_source = np.linalg.inv(case.ijk_to_ras) @ lattice
     corners = np.array([[a, b, c, 1.0] for a in (0, size - 1) for b in (0, size - 1) for c in (0, size - 1)])
     touched = corners @ to_source[:3].T

@@ -128,7 +128,7 @@ class TrainingRun:
         return self.step >= self.settings.steps
 
     def final_network(self, batches: int = 60) -> nn.Module:
-        """The averaged weights with their batch-normalization statistics measured anew, in evaluation mode, on the CPU."""
+        """The averaged weights with batch-normalization statistics measured anew, in evaluation mode, on the CPU."""
         network = self.averaged
         for module in network.modules():
             if isinstance(module, nn.BatchNorm3d | nn.BatchNorm2d):

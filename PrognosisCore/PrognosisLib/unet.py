@@ -8,6 +8,8 @@ normalization) is used because it folds into the convolutions for inference.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -44,7 +46,7 @@ class HalfResolutionUNet(nn.Module):
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         self.decoder = nn.ModuleList()
-        for shallow, deep in zip(widths[:-1], widths[1:], strict=True):
+        for shallow, deep in itertools.pairwise(widths):
             self.down.append(nn.Conv3d(shallow, deep, 2, stride=2))
             self.encoder.append(ConvBlock(deep, deep))
             self.up.append(nn.ConvTranspose3d(deep, shallow, 2, stride=2))

@@ -1,0 +1,192 @@
+"""What a pipeline gives back: masks, measurements, quality flags, curves, heat maps and where they came from.
+
+Plain data: it can be pickled, holds no MRML and no Qt, and is turned into nodes by scene.py and into files by report.py.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .volume import Grid
+
+SIMULATED = "simulated cohort"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Lower and upper end of an interval, in the unit of its quantity."""
+
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Mask:
+    """One segment, stored as the box it fills.
+
+    Args:
+        name: segment name, e.g. "Spleen"; scene.py knows its terminology and color by this name.
+        array: bool (k, j, i), the content of the box only.
+        start: (k, j, i) of the box's first voxel in the grid that the mask was computed on.
+        grid: that grid, whole.
+        visible: shown by default.
+        volume_ml: interval of the volume from the network's own uncertainty; None for a mask drawn or edited by hand.
+        confidence: mean probability of the network inside the mask, 0..1; None for a mask drawn or edited by hand.
+    """
+
+    name: str
+    array: np.ndarray
+    start: tuple[int, int, int]
+    grid: Grid
+    visible: bool = True
+    volume_ml: Interval | None = None
+    confidence: float | None = None
+
+    @classmethod
+    def from_full(cls, name: str, array: np.ndarray, grid: Grid, **more: Any) -> Mask:
+        """Crop a whole-grid array (k, j, i) to its non-zero box; an empty array gives an empty box."""
+        start, stop = [], []
+        for axis in range(3):
+            filled = np.flatnonzero(array.any(axis=tuple(a for a in range(3) if a != axis)))
+            start.append(int(filled[0]) if len(filled) else 0)
+            stop.append(int(filled[-1]) + 1 if len(filled) else 0)
+        box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        return cls(name, np.ascontiguousarray(array[box] != 0), tuple(start), grid, **more)
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        return tuple(slice(a, a + n) for a, n in zip(self.start, self.array.shape, strict=True))
+
+    @property
+    def cropped_grid(self) -> Grid:
+        """The grid of `array`; only for a mask that is not empty."""
+        return self.grid.sub_grid(self.box)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.array.any()
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        return float(np.count_nonzero(self.array)) * self.grid.voxel_volume_ml
+
+    @property
+    def checksum(self) -> int:
+        """Changes when any voxel changes; tells an edited mask from the network's own."""
+        place = np.array([*self.start, *self.array.shape], dtype=np.int64).tobytes()
+        return zlib.crc32(np.packbits(self.array).tobytes(), zlib.crc32(place))
+
+    def full(self) -> np.ndarray:
+        """The mask on its whole grid, uint8 (k, j, i)."""
+        array = np.zeros(self.grid.shape, dtype=np.uint8)
+        array[self.box] = self.array
+        return array
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row of the results table.
+
+    Args:
+        key: stable identifier, snake_case ("spleen_volume").
+        label: what the user reads ("Spleen volume").
+        value: number, text ("high"), or None when an input is missing; then `note` says which.
+        unit: "mL", "mm", "HU", "%", "points", or "" for a class.
+        interval: of the value; None where the quantity has none.
+        method: how it was obtained, with the source of a formula.
+        note: what the reader must know; holds "simulated cohort" where `simulated`, "published, other data" where quoted.
+        group: heading of the row ("Spleen size", "2D surrogates", "Risk", "Clinical scores").
+        simulated: comes from a model that was trained on a simulated cohort.
+    """
+
+    key: str
+    label: str
+    value: float | str | None
+    unit: str = ""
+    interval: Interval | None = None
+    method: str = ""
+    note: str = ""
+    group: str = ""
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.simulated and SIMULATED not in self.note:
+            note = f"{SIMULATED}; {self.note}" if self.note else SIMULATED
+            object.__setattr__(self, "note", note)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A reason to look again: severity "info", "warning" or "error", one sentence, and the segment it is about."""
+
+    key: str
+    severity: str
+    message: str
+    segment: str = ""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a plot. Curves with the same `chart` are drawn together.
+
+    Args:
+        x, y: (n,) arrays; lower and upper: (n,) band or None.
+        step: drawn as steps (survival curves).
+        emphasized: the patient's own curve.
+    """
+
+    chart: str
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    x_label: str
+    y_label: str
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
+    step: bool = False
+    emphasized: bool = False
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """What drove a score: float32 (k, j, i) on `grid`, 0..1."""
+
+    name: str
+    array: np.ndarray
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that one run found. `provenance` is JSON-able: bundle, versions, device, seconds per stage."""
+
+    system: str
+    masks: tuple[Mask, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    heat_maps: tuple[HeatMap, ...] = ()
+    summary: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def mask(self, name: str) -> Mask | None:
+        return next((mask for mask in self.masks if mask.name == name), None)
+
+    def measurement(self, key: str) -> Measurement | None:
+        return next((row for row in self.measurements if row.key == key), None)
+
+    def value(self, key: str) -> float | str | None:
+        row = self.measurement(key)
+        return None if row is None else row.value
+
+    def with_flags(self, *flags: Flag) -> Findings:
+        return replace(self, flags=(*self.flags, *flags))
+
+    @property
+    def is_simulated(self) -> bool:
+        return any(row.simulated for row in self.measurements) or any(curve.simulated for curve in self.curves)
