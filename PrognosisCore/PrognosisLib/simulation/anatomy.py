@@ -1,0 +1,449 @@
+"""Procedural anatomy of the abdomen: a random patient as layers of soft-edged tissues, and a label map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .organs import ABOVE, BELOW, Patient, Space
+from .shapes import Grid, Slices, coverage, ellipsoid, smooth_max, tube
+
+LABELS: dict[str, int] = {
+    "background": 0,
+    "spleen": 1,
+    "right kidney": 2,
+    "left kidney": 3,
+    "gallbladder": 4,
+    "esophagus": 5,
+    "liver": 6,
+    "stomach": 7,
+    "aorta": 8,
+    "inferior vena cava": 9,
+    "portal and splenic vein": 10,
+    "pancreas": 11,
+    "lung": 20,
+    "bone": 21,
+    "muscle": 22,
+    "fat": 23,
+    "skin": 24,
+    "bowel": 25,
+    "gas": 26,
+    "ascites": 27,
+    "heart": 28,
+    "pleural effusion": 29,
+    "vessel": 30,
+    "bladder": 31,
+    "table": 32,
+}
+PHASES = ("none", "arterial", "portal venous", "delayed")
+COVERAGES = ("chest-abdomen-pelvis", "abdomen", "tight", "pelvis", "chest")
+
+
+@dataclass(frozen=True)
+class AbdomenParameters:
+    """One patient and one scan. Volumes in mL, lengths in mm; shares and grades from 0 to 1 unless stated."""
+
+    width_scale: float = 1.0
+    depth_scale: float = 1.0
+    height_scale: float = 1.0
+    subcutaneous_fat_mm: float = 16.0
+    visceral_fat: float = 0.5
+    spleen_mL: float = 200.0  # 0 after splenectomy
+    spleen_lobulation: float = 0.2
+    spleen_tip: float = 0.0  # upper tip reaching forward to the left liver lobe
+    spleen_cleft: float = 0.0
+    liver_mL: float = 1500.0
+    left_lobe_reach: float = 0.2
+    cirrhosis: float = 0.0
+    portal_hypertension: float = 0.0
+    steatosis_hu: float = 0.0  # lowers the liver's HU
+    ascites_mL: float = 0.0
+    effusion: float = 0.0
+    breath_mm: float = 0.0
+    stomach_fill: float = 0.5
+    stomach_content: str = "water"  # water, food, contrast, gas
+    warp_mm: float = 3.5
+    tilt_degrees: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the patient on the table
+    phase: str = "portal venous"
+    enhancement: float = 1.0  # of every organ, relative to a typical patient
+    noise_hu: float = 12.0
+    kernel_mm: float = 0.7  # sigma of the point-spread function in plane
+    streak_hu: float = 0.0
+    table: bool = True
+    slice_spacing_mm: float = 3.0
+    slice_thickness_mm: float = 3.0
+    field_of_view_mm: float = 400.0
+    matrix: int = 256
+    coverage: str = "abdomen"
+    coverage_jitter_mm: tuple[float, float] = (0.0, 0.0)  # of the lower and the upper end
+    flips: tuple[bool, bool, bool] = (False, False, False)  # of i, j, k from right-to-left, front-to-back, feet-to-head
+    oblique_degrees: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the scan in the scanner's frame
+    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @staticmethod
+    def sample(rng: np.random.Generator) -> AbdomenParameters:
+        """A random patient and scan; splenomegaly, cirrhosis and their companions come together more often than alone."""
+        u = rng.uniform
+        cirrhosis = float(rng.beta(1.6, 1.4)) if u() < 0.35 else 0.0
+        hypertension = float(np.clip(cirrhosis * u(0.3, 1.3), 0, 1))
+        size = rng.normal(0, 0.06)
+        scales = [float(np.clip(1.02 + size + rng.normal(0, 0.035), 0.82, 1.2)) for _ in range(3)]
+        spacing = float(rng.choice([0.5, 0.8, 1.0, 1.25, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0]))
+        subcutaneous = float(np.clip(rng.gamma(3.2, 6.0), 4, 60))
+        body = 2 * (142 * scales[0] + 16 + subcutaneous)
+        matrix = int(rng.choice([256, 512], p=[0.3, 0.7]))
+        content = str(rng.choice(["water", "food", "contrast", "gas"], p=[0.35, 0.3, 0.2, 0.15]))
+        return AbdomenParameters(
+            *scales,
+            subcutaneous_fat_mm=subcutaneous,
+            visceral_fat=float(rng.beta(2, 2)),
+            spleen_mL=_sample_spleen(rng, hypertension),
+            spleen_lobulation=float(u() ** 2),
+            spleen_tip=float(u(0.3, 1.0)) if u() < 0.25 else 0.0,
+            spleen_cleft=float(u(0.2, 1.0)) if u() < 0.25 else 0.0,
+            liver_mL=float(
+                np.clip(1500 * np.prod(scales) * np.exp(rng.normal(0, 0.2)) * (1 - 0.35 * cirrhosis), 650, 3200)
+            ),
+            left_lobe_reach=float(u(0, 1) if u() < 0.6 else 0.15),
+            cirrhosis=cirrhosis,
+            portal_hypertension=hypertension,
+            steatosis_hu=float(rng.gamma(2, 12)) if u() < 0.25 else 0.0,
+            ascites_mL=float(np.exp(u(np.log(60), np.log(4000)))) if u() < 0.04 + 0.5 * cirrhosis else 0.0,
+            effusion=float(u(0.1, 0.8)) if u() < 0.08 + 0.2 * cirrhosis else 0.0,
+            breath_mm=float(rng.normal(0, 9)),
+            stomach_fill=float(rng.beta(1.5, 1.8)),
+            stomach_content=content,
+            warp_mm=float(u(2, 5.5)),
+            tilt_degrees=tuple(float(a) for a in rng.normal(0, (2, 2.5, 3))),
+            phase=str(rng.choice(PHASES, p=[0.25, 0.15, 0.45, 0.15])),
+            enhancement=float(np.exp(rng.normal(0, 0.2))),
+            noise_hu=float(np.exp(u(np.log(5), np.log(32)))),
+            kernel_mm=float(u(0.35, 1.1)),
+            streak_hu=float(u(2, 14)) if u() < 0.3 else 0.0,
+            table=bool(u() < 0.85),
+            slice_spacing_mm=spacing,
+            slice_thickness_mm=float(spacing * u(0.9, 1.3)),
+            field_of_view_mm=float(np.clip(body * (u(1.02, 1.25) if u() < 0.75 else u(0.78, 0.98)), 260, 520)),
+            matrix=matrix,
+            coverage=str(rng.choice(COVERAGES, p=[0.25, 0.45, 0.2, 0.06, 0.04])),
+            coverage_jitter_mm=tuple(float(a) for a in rng.normal(0, 15, 2)),
+            flips=tuple(bool(b) for b in rng.integers(0, 2, 3)),
+            oblique_degrees=tuple(float(a) for a in rng.normal(0, 3, 3)) if u() < 0.2 else (0.0, 0.0, 0.0),
+            origin_mm=tuple(float(a) for a in rng.uniform(-600, 600, 3)),
+        )
+
+
+def _sample_spleen(rng: np.random.Generator, hypertension: float) -> float:
+    """Normal spleens dominate (median 190 mL); splenomegaly is log-uniform from 350 mL to 3 L; 2 % have no spleen."""
+    kind = rng.uniform()
+    if kind < 0.02:
+        return 0.0
+    if kind < 0.3 + 0.5 * hypertension:
+        return float(np.exp(rng.uniform(np.log(350), np.log(3000))))
+    return float(np.clip(np.exp(rng.normal(np.log(190), 0.45)), 50, 600))
+
+
+@dataclass
+class Layer:
+    """One painted tissue: `coverage` is uint8 (255 = the voxel is full of it) over `slices` of the grid."""
+
+    material: str
+    label: int
+    slices: Slices
+    coverage: np.ndarray
+
+
+@dataclass
+class Anatomy:
+    """Layers in painting order, and the label map (k, j, i) that they add up to.
+
+    `context` is the label map before the organs were painted: what lies where an organ ends.
+    """
+
+    grid: Grid
+    patient: Patient
+    voxel_mL: float
+    labels: np.ndarray
+    context: np.ndarray | None = None
+    layers: list[Layer] = field(default_factory=list)
+
+    def paint(self, material: str, label: str, distance: np.ndarray, slices: Slices | None = None) -> None:
+        slices = slices or tuple(slice(0, n) for n in self.grid.shape)
+        share = (coverage(distance, self.grid.spacing) * 255 + 0.5).astype(np.uint8)
+        if not share.any():
+            return
+        self.layers.append(Layer(material, LABELS[label], slices, share))
+        self.labels[slices][share > 127] = LABELS[label]
+
+    def volumes(self, names: tuple[str, ...]) -> dict[str, float]:
+        """Volume in mL of each named label within the grid, with partial voxels counted as such."""
+        codes = [LABELS[n] for n in names]
+        share = np.zeros((len(codes), *self.labels.shape), np.float32)
+        started = [False] * len(codes)
+        for layer in self.layers:
+            a = None
+            for n, code in enumerate(codes):
+                if layer.label != code and not started[n]:
+                    continue
+                started[n] = True
+                a = layer.coverage.astype(np.float32) / 255 if a is None else a
+                view = share[n][layer.slices]
+                view += a * ((1.0 if layer.label == code else 0.0) - view)
+        return {n: float(s.sum(dtype=np.float64)) * self.voxel_mL for n, s in zip(names, share, strict=True)}
+
+
+def build_anatomy(patient: Patient, grid: Grid, voxel_mL: float) -> Anatomy:
+    """Paint `patient` on `grid` (canonical frame, see organs.py); `voxel_mL` is the true volume of a voxel."""
+    anatomy = Anatomy(grid, patient, voxel_mL, np.zeros(grid.shape, np.uint8))
+    space = patient.space(grid)
+    _paint_trunk(anatomy, space)
+    _paint_chest(anatomy, space)
+    _paint_skeleton(anatomy, space)
+    _paint_bowel(anatomy, space)
+    _paint_ascites(anatomy, space)
+    anatomy.context = anatomy.labels.copy()
+    _paint_vessels(anatomy, space)
+    _paint_viscera(anatomy, space)
+    return anatomy
+
+
+def _part(space: Space, low, high) -> tuple[Space, Slices] | None:
+    """The part of the space that holds a box of the canonical frame, with room for the warp."""
+    slices = space.grid.box(low, high, 16.0)
+    return None if slices is None else (space.crop(slices), slices)
+
+
+def _paint_trunk(a: Anatomy, s: Space) -> None:
+    par = a.patient.par
+    x, y, z = s.p
+    if par.table:
+        rho = np.sqrt(x * x + (y - 180) ** 2)
+        a.paint(
+            "table",
+            "table",
+            np.maximum(np.abs(rho - (180 + 128 + 1.25 * par.subcutaneous_fat_mm + 9)) - 2.5, np.abs(x) - 215),
+        )
+    front, back = np.clip(y / 90, 0, 1), np.clip(-(y + 20) / 90, 0, 1)
+    middle = np.exp(-((x / 26) ** 2))
+    wall = 13 + 4 * np.clip(np.abs(x) / 140, 0, 1) - 4 * front * np.exp(-((x / 10) ** 2)) - 3 * middle * back
+    belly = 1 + 0.35 * np.exp(-(((z + 90) / 110) ** 2))
+    fat = par.subcutaneous_fat_mm * belly * (1 - 0.25 * np.abs(x / 150).clip(0, 1) * (1 - back) + 0.2 * back)
+    outer = s.cavity - wall - fat
+    a.paint("skin", "skin", outer)
+    a.paint("fat", "fat", outer + 2)
+    a.paint("muscle", "muscle", s.cavity - wall)
+    streaks = np.maximum(np.abs(s.cavity - 0.55 * wall) - 0.7, 30 - np.abs(z + 60) * 0.3)
+    a.paint("fat", "fat", streaks)
+    a.paint("visceral fat", "fat", s.cavity)
+
+
+def _paint_chest(a: Anatomy, s: Space) -> None:
+    patient = a.patient
+    part = _part(s, (-190, -150, -30), (190, 150, ABOVE))
+    if part is None:
+        return
+    s, slices = part
+    x, y, _ = s.p
+    chest = patient.diaphragm(s)
+    cavity = s.cavity
+    a.paint("muscle", "muscle", np.maximum(np.abs(chest + 0.5) - 2.2, cavity), slices)
+    inside = np.maximum(cavity + 1.5, 2 - chest)
+    mediastinum = np.sqrt(((x + 6) / 36) ** 2 + ((y - 2) / 78) ** 2) * 40 - 40 + 2 * patient.ripples.on(s.grid)
+    a.paint("visceral fat", "fat", inside, slices)
+    lung = smooth_max(np.maximum(inside, -mediastinum), 4 - patient.spinal_block(s), 4)
+    a.paint("lung", "lung", lung, slices)
+    if patient.par.effusion > 0:
+        level = -96 + 55 * patient.par.effusion
+        side = x * (1 if patient.phase < 0.4 else -1) if patient.phase < 0.75 else -np.abs(x)
+        a.paint(
+            "effusion", "pleural effusion", np.maximum(lung, np.maximum(y - level - 0.12 * (x / 10) ** 2, side)), slices
+        )
+
+
+def _paint_skeleton(a: Anatomy, s: Space) -> None:
+    patient = a.patient
+    x, y, z = s.p
+    a.paint("muscle", "muscle", np.maximum(patient.paraspinal(s), s.cavity - 8))
+    part = _part(s, (-110, -110, BELOW), (110, 60, 30))
+    if part is not None:
+        a.paint("muscle", "muscle", np.maximum(patient.psoas(part[0]), part[0].cavity), part[1])
+        q = part[0].p
+        gluteal = np.maximum(
+            np.abs(ellipsoid(np.stack([np.abs(q[0]), q[1], q[2]]), (62, -8, -215), (70, 88, 104))) - 13, q[2] + 150
+        )
+        a.paint("muscle", "muscle", np.maximum(gluteal, part[0].cavity - 4), part[1])
+    crura = np.sqrt(((np.abs(x) - 15) / 7) ** 2 + ((y + 26) / 14) ** 2) * 9 - 9
+    a.paint("muscle", "muscle", np.maximum(crura, np.abs(z - 35) - 60))
+    ribs = patient.ribs(s)
+    _paint_bone(a, ribs, 1.3)
+    sternum = np.maximum(np.abs(x) - 17, np.maximum(np.abs(s.cavity - 4) - 5, 112 - z))
+    _paint_bone(a, sternum, 1.5)
+    part = _part(s, (-48, -140, BELOW), (48, 10, ABOVE))
+    if part is not None:
+        body, canal, rear = patient.spine(part[0])
+        a.paint("bone", "bone", rear, part[1])
+        a.paint("marrow", "bone", rear + 3.0, part[1])
+        a.paint("bone", "bone", body, part[1])
+        a.paint("marrow", "bone", body + 1.6, part[1])
+        disc = np.maximum(patient.disc(part[0]), body)
+        a.paint("bone", "bone", np.maximum(disc - 1.6, body), part[1])
+        a.paint("disc", "bone", disc, part[1])
+        a.paint("cord", "muscle", canal, part[1])
+    part = _part(s, (-160, -120, BELOW), (160, 90, -125))
+    if part is not None:
+        _paint_bone(a, patient.pelvis(part[0]), 2.0, part[1])
+
+
+def _paint_bone(a: Anatomy, distance: np.ndarray, cortex: float, slices: Slices | None = None) -> None:
+    a.paint("bone", "bone", distance, slices)
+    a.paint("marrow", "bone", distance + cortex, slices)
+
+
+def _paint_bowel(a: Anatomy, s: Space) -> None:
+    patient = a.patient
+    part = _part(s, (-150, -110, BELOW), (150, 100, 60))
+    if part is None:
+        return
+    s, slices = part
+    x, y, z = s.p
+    room = np.maximum(
+        s.cavity + 9 + 10 * patient.par.visceral_fat, np.maximum(z + 12 - 0.25 * y, -(y + 34 - 0.1 * (z + 100)))
+    )
+    block = np.maximum(22 - patient.psoas(s) * 1.5, 20 - patient.spinal_block(s))
+    loops = (np.float32(0.75 * patient.par.visceral_fat - 0.35) - patient.loops.on(s.grid)) * 11
+    loops = smooth_max(smooth_max(loops, room, 8), block - 16, 5)
+    content = patient.fine.on(s.grid)
+    a.paint("bowel wall", "bowel", loops, slices)
+    a.paint("bowel content", "bowel", loops + 3 + np.maximum(1.2 * content, 0), slices)
+    a.paint("gas", "gas", np.maximum(loops + 4, (1.7 - patient.nodules.on(s.grid) - y / 110) * 6), slices)
+    points, radii = patient.colon()
+    colon = np.maximum(tube(s.p, points, radii) + 1.6 * content, s.cavity + 2)
+    a.paint("bowel wall", "bowel", colon, slices)
+    a.paint("feces", "bowel", colon + 2.2, slices)
+    a.paint("gas", "gas", np.maximum(colon + 3.2, (1.1 - patient.lobules.on(s.grid) - y / 60) * 9), slices)
+    bladder = ellipsoid(s.p, (0, 20, -285), (36, 30, 32))
+    a.paint("muscle", "bladder", bladder, slices)
+    a.paint("water", "bladder", bladder + 3, slices)
+
+
+def _ascites_depth(patient: Patient, s: Space) -> np.ndarray:
+    """Order in which fluid fills the peritoneal cavity: pelvis and gutters, around liver and spleen, then between loops."""
+    x, y, z = s.p
+    low = np.clip((z + 320) / 8, 0, 60)
+    rim = -s.cavity * 0.9 + 10 * np.clip((y - 20) / 60, 0, 1)
+    inner = np.minimum(rim, low) + 2.0 * patient.ripples.on(s.grid)
+    behind = np.clip(-(y + 52 + 0.0 * x), 0, None) * (z < 0)
+    return np.maximum(np.maximum(inner + behind, (s.cavity + 2.5) * 3), (patient.diaphragm(s) + 3) * 3)
+
+
+def _paint_ascites(a: Anatomy, s: Space) -> None:
+    patient = a.patient
+    target = patient.par.ascites_mL
+    if target <= 0:
+        return
+    a.paint("ascites", "ascites", patient_ascites(patient, s))
+
+
+def patient_ascites(patient: Patient, s: Space) -> np.ndarray:
+    """Distance to the fluid; its amount is approximate, the truth is measured after the organs are painted."""
+    depth = _ascites_depth(patient, s)
+    return depth - np.float32(2.5 + 9.0 * np.log1p(patient.par.ascites_mL / 350))
+
+
+def _paint_vessels(a: Anatomy, s: Space) -> None:
+    patient = a.patient
+    tubes = patient.vessels()
+    part = _part(s, (-110, -60, 95), (80, 110, ABOVE))
+    if part is not None:
+        q, slices = part
+        m = patient.jitter[23] * 4
+        above = 1.5 - patient.diaphragm(q)
+        heart = smooth_max(ellipsoid(q.p, np.array([-24, 30, 158]) + m, (66, 46, 50)), above, 6)
+        heart = np.maximum(heart, q.cavity + 4)
+        a.paint("muscle", "heart", heart, slices)
+        a.paint("myocardium", "heart", heart + 3, slices)
+        left = ellipsoid(q.p, np.array([-44, 24, 158]) + m, (34, 25, 30))
+        right = ellipsoid(q.p, np.array([10, 40, 162]) + m, (26, 28, 34))
+        a.paint("aorta", "heart", np.maximum(left, heart + 8), slices)
+        a.paint("vena cava", "heart", np.maximum(right, heart + 5), slices)
+    _paint_tube(a, s, "esophagus wall", "esophagus", *tubes["esophagus"])
+    _paint_tube(a, s, "gas", "esophagus", tubes["esophagus"][0], [2.5, 2.5, 1.5, 0.5, 0.5])
+    for name in ("left iliac vein", "right iliac vein"):
+        _paint_tube(a, s, "vena cava", "vessel", *tubes[name])
+    for name in ("left iliac", "right iliac"):
+        _paint_tube(a, s, "aorta", "vessel", *tubes[name])
+    _paint_tube(a, s, "vena cava", "inferior vena cava", *tubes["vena cava"])
+    _paint_tube(a, s, "muscle", "muscle", [(-30, -25, 55), (-42, -28, 42), (-36, -30, 34)], [3, 3.5, 3])
+    _paint_tube(a, s, "muscle", "muscle", [(34, -22, 52), (40, -34, 36)], [3, 3])
+
+
+def _paint_tube(a: Anatomy, s: Space, material: str, label: str, points, radii, ripple: float = 0.0) -> None:
+    array = np.asarray(points, float)
+    part = _part(s, array.min(0) - max(radii), array.max(0) + max(radii))
+    if part is not None:
+        d = tube(part[0].p, array, radii)
+        a.paint(material, label, d + ripple * a.patient.fine.on(part[0].grid) if ripple else d, part[1])
+
+
+def _paint_viscera(a: Anatomy, s: Space) -> None:
+    patient = a.patient
+    par, tubes = patient.par, patient.vessels()
+    _paint_tube(a, s, "pancreas", "pancreas", *tubes["pancreas"], ripple=1.6)
+    _paint_tube(a, s, "aorta", "aorta", *tubes["aorta"])
+    _paint_stomach(a, s)
+    part = _part(s, (-160, -115, -190), (170, 120, 150))
+    if part is not None:
+        a.paint("liver", "liver", patient.liver(part[0]), part[1])
+    _paint_tube(a, s, "visceral fat", "fat", [(14, 62, -20), (16, 50, 20), (18, 40, 44)], [5, 3, 1.5])
+    for name in ("right hepatic", "middle hepatic", "left hepatic"):
+        _paint_tube(a, s, "hepatic vein", "liver", *tubes[name])
+    for name in ("right portal", "anterior portal", "left portal"):
+        _paint_tube(a, s, "portal vein", "liver", *tubes[name])
+    upper = [p for p in tubes["vena cava"][0][2:]]
+    _paint_tube(a, s, "vena cava", "inferior vena cava", upper, tubes["vena cava"][1][2:])
+    _paint_tube(a, s, "visceral fat", "fat", [(34, 12, 32), (58, 8, 44)], [9, 5])
+    for name in ("mesenteric", "splenic vein", "portal"):
+        _paint_tube(a, s, "portal vein", "portal and splenic vein", *tubes[name])
+    part = _part(s, (20, 0, -80), (110, 110, 30))
+    if part is not None:
+        center = np.array([58, 46, -26]) + patient.jitter[22] * 6
+        bladder = ellipsoid(part[0].p, center, np.array([15, 17, 32]) * (1 + 0.15 * patient.jitter[21, 0]))
+        a.paint("gallbladder wall", "gallbladder", bladder, part[1])
+        a.paint("bile", "gallbladder", bladder + 1.5, part[1])
+    for side, name in ((1, "right kidney"), (-1, "left kidney")):
+        center, radii, _ = patient.right_kidney() if side > 0 else patient.left_kidney()
+        part = _part(s, center - max(radii), center + max(radii))
+        if part is None:
+            continue
+        kidney, sinus = patient.kidney(part[0], side)
+        a.paint("visceral fat", "fat", sinus, part[1])
+        a.paint("urine", "vessel", sinus + 6, part[1])
+        a.paint("renal cortex", name, kidney, part[1])
+        pyramids = kidney + 6.5 + 3 * np.maximum(patient.nodules.on(part[0].grid), 0)
+        a.paint("renal medulla", name, pyramids, part[1])
+        _paint_tube(a, s, "vena cava", "vessel", [(side * 20 + 4, -10, 4), center + (-side * 12, 4, 0)], [4.5, 4])
+    if par.spleen_mL > 0:
+        part = _part(s, (-175, -120, patient.spleen_z[0] - 12), (90, 110, 150))
+        if part is not None:
+            a.paint("spleen", "spleen", patient.spleen(part[0]), part[1])
+
+
+def _paint_stomach(a: Anatomy, s: Space) -> None:
+    patient = a.patient
+    part = _part(s, (-150, -90, -90), (80, 130, 140))
+    if part is None:
+        return
+    q, slices = part
+    d = patient.stomach(q)
+    d = np.maximum(smooth_max(d, q.cavity + 5, 4), patient.diaphragm(q) + 4)
+    wall = 4.5 - 1.5 * patient.par.stomach_fill
+    a.paint("bowel wall", "stomach", d + 0.8 * patient.fine.on(q.grid), slices)
+    a.paint(
+        "stomach " + patient.par.stomach_content,
+        "stomach",
+        d + wall + np.maximum(1.5 * patient.fine.on(q.grid), 0),
+        slices,
+    )
+    level = 46 - 40 * (patient.par.stomach_content == "gas") - 18 * patient.phase
+    a.paint("gas", "stomach", np.maximum(d + wall + 1, level - q.p[1]), slices)
