@@ -1,6 +1,6 @@
 """What a pipeline gives back: masks, measurements, quality flags, curves, heat maps and where they came from.
 
-Plain data: it can be pickled, holds no MRML and no Qt, and is turned into nodes by scene.py and into files by report.py.
+Plain data: can be pickled, holds no MRML and no Qt, and is turned into nodes by scene.py and into files by report.py.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Measurement:
         label: what the user reads ("Spleen volume").
         value: number, text ("high"), or None when an input is missing; then `note` says which.
         unit: "mL", "mm", "HU", "%", "points", or "" for a class.
-        interval: of the value; None where the quantity has none.
+        interval: of the value, or None.
         method: how it was obtained, with the source of a formula.
         note: what the reader must know; holds "simulated cohort" where `simulated`, "published, other data" where quoted.
         group: heading of the row ("Spleen size", "2D surrogates", "Risk", "Clinical scores").
