@@ -100,7 +100,7 @@ class TrainingRun:
         self.averaged = copy.deepcopy(self.network)
         self.draw, self.settings, self.folder, self.loss = draw, settings, Path(folder), loss
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.number_type = fast_type(self.device)
         self.step = 0

@@ -1,6 +1,6 @@
 """The two networks of SpleenVolume and the numbers that inference and training must agree on.
 
-Coarse: the whole scan at 3 mm finds spleen and liver. Fine: the box around the spleen at 1.5 mm draws its border.
+Coarse: the whole scan at 4 mm finds spleen and liver. Fine: the box around the spleen at 1.75 mm draws its border.
 Both are PrognosisLib.unet.HalfResolutionUNet. Only `build` imports torch.
 """
 
@@ -33,8 +33,8 @@ class Stage:
         return 2 ** len(self.widths)
 
 
-COARSE = Stage("coarse", 3.0, (24, 48, 64, 96))
-FINE = Stage("fine", 1.5, (32, 64, 96, 128))
+COARSE = Stage("coarse", 4.0, (24, 48, 64, 96))
+FINE = Stage("fine", 1.75, (32, 64, 96, 128))
 
 
 def normalize(hu: np.ndarray) -> np.ndarray:

@@ -20,7 +20,8 @@ from .network import COARSE, HU_HIGH, HU_LOW, Stage
 
 SPLEEN, LIVER = 1, 6
 # Groups of labels that take up contrast together, and their mean HU without contrast, in the arterial and in the
-# delayed phase; the training images themselves are portal venous. Values are textbook ranges' centers.
+# delayed phase; the training images themselves are portal venous. Values are textbook ranges' centers. The first two
+# are the organs that are segmented.
 ENHANCEMENT: dict[str, tuple[tuple[int, ...], dict[str, float]]] = {
     "spleen": ((1,), {"none": 48.0, "arterial": 115.0, "delayed": 85.0}),
     "liver": ((6,), {"none": 56.0, "arterial": 70.0, "delayed": 85.0}),
@@ -38,8 +39,8 @@ class Sampling:
     """How patches of one stage are drawn."""
 
     stage: Stage
-    size: int = 96
-    batch: int = 2
+    size: int = 64
+    batch: int = 4
     simulated_share: float = 0.3
 
     @property
@@ -76,14 +77,14 @@ class PatchSource:
         if near:
             center = center + rng.uniform(-0.35, 0.35, 3) * sampling.size * spacing
         lattice = random_lattice(rng, center, spacing, sampling.size, degrees=12.0, scale=1.25)
-        hu, fractions = sample_patch(case, lattice, sampling.size, GROUPS, HU_LOW)
-        if not case.simulated and rng.random() < 0.4:
+        shifted = not case.simulated and rng.random() < 0.4
+        hu, fractions = sample_patch(case, lattice, sampling.size, GROUPS if shifted else GROUPS[:2], HU_LOW)
+        if shifted:
             hu = shift_enhancement(hu, fractions, rng)
-        hu = degrade(hu, rng, noise=35.0, thickest=5 if spacing < 2 else 3)
+        hu = degrade(hu, rng, noise=35.0, thickest=4 if spacing < 2 else 2)
         hu = hu * float(rng.uniform(0.9, 1.1)) + float(rng.uniform(-12, 12))
         image = (hu.clamp(HU_LOW, HU_HIGH) - (HU_LOW + HU_HIGH) / 2) / ((HU_HIGH - HU_LOW) / 2)
-        names = list(ENHANCEMENT)
-        organs = fractions[[names.index("spleen"), names.index("liver")]]
+        organs = fractions[:2]
         target = torch.cat([(1.0 - organs.sum(0, keepdim=True)).clamp(min=0.0), organs])
         return image[None], target
 

@@ -1,0 +1,167 @@
+"""Coarse-to-fine spleen segmentation: arrays and geometry only, the networks are handed in.
+
+1. The whole scan on a RAS-aligned 4 mm lattice: spleen and liver, roughly.
+2. The box around the spleen at 1.75 mm: its border, and the liver's where the two meet.
+3. One logit margin per organ is interpolated onto the scan's own voxels inside the organ's box, then thresholded;
+   no full-grid array of floats is ever made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from PrognosisLib.backends import Network
+from PrognosisLib.findings import Interval, Mask
+from PrognosisLib.pipeline import Progress, Stopwatch
+from PrognosisLib.volume import Grid, Volume, bin_shrink, ras_grid, resample, to_ras_grid
+
+from .network import COARSE, FINE, normalize
+
+SPLEEN, LIVER = 1, 2
+MARGIN_MM = 16.0
+# Below this the coarse pass has found a speck, not an organ; the smallest spleen asked for has 50 mL.
+SMALLEST_ML = 12.0
+LARGEST_FINE_VOXELS = 3_500_000
+FAR_OUTSIDE = -20.0
+
+
+@dataclass(frozen=True)
+class LogitMap:
+    """Margin of one organ over all other classes (float32, positive inside) on a RAS-aligned lattice."""
+
+    margin: np.ndarray
+    grid: Grid
+
+    @property
+    def volume_ml(self) -> float:
+        return float(np.count_nonzero(self.margin > 0)) * self.grid.voxel_volume_ml
+
+
+def margin_of(logits: np.ndarray, organ: int) -> np.ndarray:
+    """Log-odds of one class against all others; `logits` (classes, k, j, i)."""
+    others = np.delete(logits, organ, axis=0)
+    top = others.max(axis=0)
+    return logits[organ] - top - np.log(np.exp(others - top).sum(axis=0))
+
+
+def keep_organ(margin: np.ndarray, share: float) -> np.ndarray:
+    """The margin with every component below `share` of the largest one pushed outside; one pass, no copy of labels."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(margin > 0)
+    if count <= 1:
+        return margin
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    drop = sizes < share * sizes.max()
+    drop[0] = False
+    return np.where(drop[labels], np.float32(FAR_OUTSIDE), margin)
+
+
+def coarse_pass(volume: Volume, network: Network) -> dict[int, LogitMap]:
+    """Spleen and liver margins of the whole scan at 4 mm."""
+    image = to_ras_grid(volume, COARSE.spacing, multiple=COARSE.multiple)
+    logits = network(normalize(image.array)[None, None])[0]
+    return {organ: LogitMap(margin_of(logits, organ), image.grid) for organ in (SPLEEN, LIVER)}
+
+
+def fine_box(coarse: LogitMap) -> Grid | None:
+    """The 1.75 mm lattice around the coarse spleen with a margin; None where there is no spleen.
+
+    A spleen of several liters would make the box too large for the memory that is promised: its lattice is coarser.
+    """
+    found = keep_organ(coarse.margin, share=0.2) > 0
+    if np.count_nonzero(found) * coarse.grid.voxel_volume_ml < SMALLEST_ML:
+        return None
+    mask = Mask.from_full("Spleen", found, coarse.grid)
+    corners = mask.cropped_grid.corners_ras()
+    corners = np.stack([corners.min(axis=0) - MARGIN_MM, corners.max(axis=0) + MARGIN_MM])
+    grid = ras_grid(corners, FINE.spacing, FINE.multiple)
+    excess = np.prod(grid.shape) / LARGEST_FINE_VOXELS
+    return grid if excess <= 1 else ras_grid(corners, FINE.spacing * excess ** (1 / 3), FINE.multiple)
+
+
+def fine_pass(volume: Volume, grid: Grid, network: Network) -> dict[int, LogitMap]:
+    """Spleen and liver margins inside the fine lattice."""
+    box = volume.grid.box_around(grid)
+    part = Volume(volume.array[box], volume.grid.sub_grid(box).ijk_to_ras, volume.modality, volume.name)
+    part = bin_shrink(part, float(grid.spacing.min()))
+    logits = network(normalize(resample(part.array, part.ijk_to_ras, grid, fill=-1024.0))[None, None])[0]
+    return {organ: LogitMap(margin_of(logits, organ), grid) for organ in (SPLEEN, LIVER)}
+
+
+def onto_scan(parts: list[LogitMap], grid: Grid, name: str, visible: bool) -> Mask:
+    """Threshold the margins on the scan's own voxels; later parts overrule earlier ones inside their lattice."""
+    occupied = [part for part in parts if part.volume_ml > 0]
+    if not occupied:
+        return Mask(name, np.zeros((0, 0, 0), dtype=bool), (0, 0, 0), grid, visible)
+    ends = np.concatenate([_corners(part) for part in occupied])
+    box = grid.box_around(ras_grid(ends, 1.0))
+    if box is None:
+        return Mask(name, np.zeros((0, 0, 0), dtype=bool), (0, 0, 0), grid, visible)
+    inside = np.zeros(tuple(s.stop - s.start for s in box), dtype=bool)
+    for part in parts:
+        shared = grid.box_around(part.grid)
+        if shared is None:
+            continue
+        both = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(box, shared, strict=True))
+        if any(s.start >= s.stop for s in both):
+            continue
+        local = tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(both, box, strict=True))
+        margin = resample(part.margin, part.grid.ijk_to_ras, grid.sub_grid(both), fill=FAR_OUTSIDE)
+        inside[local] = np.where(margin > FAR_OUTSIDE, margin > 0, inside[local])
+    cropped = Mask.from_full(name, inside, grid.sub_grid(box))
+    start = tuple(a + s.start for a, s in zip(cropped.start, box, strict=True))
+    return Mask(name, cropped.array, start, grid, visible)
+
+
+def _corners(part: LogitMap) -> np.ndarray:
+    """RAS ends of what is inside, one step wider, since interpolation may reach half a step out."""
+    ends = Mask.from_full("", part.margin > 0, part.grid).cropped_grid.corners_ras()
+    step = part.grid.spacing
+    return np.stack([ends.min(axis=0) - step, ends.max(axis=0) + step])
+
+
+def volume_interval(fine: LogitMap, volume_ml: float, logit: float) -> Interval:
+    """Volume (mL) between the borders at log-odds +logit and -logit, scaled to the volume on the scan's voxels.
+
+    `logit` comes from the bundle: its interval held the true volume on held-out patients as often as stated there.
+    """
+    center = max(1, np.count_nonzero(fine.margin > 0))
+    inner, outer = (np.count_nonzero(fine.margin > t) / center for t in (logit, -logit))
+    return Interval(volume_ml * float(inner), volume_ml * float(outer))
+
+
+def segment_spleen(
+    volume: Volume, networks: dict[str, Network], interval_logit: float, progress: Progress, watch: Stopwatch
+) -> tuple[Mask, ...]:
+    """Spleen and liver masks on the scan's grid; only the liver's (or nothing) where no spleen is found."""
+    progress(0.1, "Finding the spleen")
+    with watch("coarse"):
+        coarse = coarse_pass(volume, networks[COARSE.name])
+        liver_parts = [LogitMap(keep_organ(coarse[LIVER].margin, share=0.1), coarse[LIVER].grid)]
+        grid = fine_box(coarse[SPLEEN])
+    spleen = None
+    if grid is not None:
+        progress(0.35, "Drawing the spleen's border")
+        with watch("fine"):
+            fine = fine_pass(volume, grid, networks[FINE.name])
+            outline = LogitMap(keep_organ(fine[SPLEEN].margin, share=0.1), grid)
+        if outline.volume_ml >= SMALLEST_ML:
+            liver_parts.append(fine[LIVER])
+            progress(0.75, "Putting the masks onto the scan")
+            with watch("paste"):
+                spleen = onto_scan([outline], volume.grid, "Spleen", visible=True)
+                spleen = _with_evidence(spleen, outline, interval_logit)
+    with watch("paste"):
+        liver = onto_scan(liver_parts, volume.grid, "Liver", visible=False)
+    return tuple(mask for mask in (spleen, liver) if mask is not None and not mask.is_empty)
+
+
+def _with_evidence(mask: Mask, outline: LogitMap, interval_logit: float) -> Mask:
+    inside = outline.margin[outline.margin > 0]
+    confidence = float(np.mean(1.0 / (1.0 + np.exp(-inside)))) if inside.size else 0.0
+    interval = volume_interval(outline, mask.voxel_volume_ml, interval_logit)
+    return Mask(mask.name, mask.array, mask.start, mask.grid, mask.visible, interval, confidence)
