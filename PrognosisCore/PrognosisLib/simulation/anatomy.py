@@ -161,7 +161,7 @@ class Anatomy:
     `context` is the label map before the organs were painted: what lies where an organ ends.
     """
 
-    grid: Grid
+    space: Space
     patient: Patient
     voxel_mL: float
     labels: np.ndarray
@@ -169,8 +169,8 @@ class Anatomy:
     layers: list[Layer] = field(default_factory=list)
 
     def paint(self, material: str, label: str, distance: np.ndarray, slices: Slices | None = None) -> None:
-        slices = slices or tuple(slice(0, n) for n in self.grid.shape)
-        share = (coverage(distance, self.grid.spacing) * 255 + 0.5).astype(np.uint8)
+        slices = slices or tuple(slice(0, n) for n in self.labels.shape)
+        share = (coverage(distance, self.space.grid.spacing) * 255 + 0.5).astype(np.uint8)
         if not share.any():
             return
         self.layers.append(Layer(material, LABELS[label], slices, share))
@@ -195,13 +195,13 @@ class Anatomy:
 
 def build_anatomy(patient: Patient, grid: Grid, voxel_mL: float) -> Anatomy:
     """Paint `patient` on `grid` (canonical frame, see organs.py); `voxel_mL` is the true volume of a voxel."""
-    anatomy = Anatomy(grid, patient, voxel_mL, np.zeros(grid.shape, np.uint8))
     space = patient.space(grid)
+    anatomy = Anatomy(space, patient, voxel_mL, np.zeros(grid.shape, np.uint8))
     _paint_trunk(anatomy, space)
     _paint_chest(anatomy, space)
     _paint_skeleton(anatomy, space)
-    _paint_bowel(anatomy, space)
     _paint_ascites(anatomy, space)
+    _paint_bowel(anatomy, space)
     anatomy.context = anatomy.labels.copy()
     _paint_vessels(anatomy, space)
     _paint_viscera(anatomy, space)
@@ -249,7 +249,7 @@ def _paint_chest(a: Anatomy, s: Space) -> None:
     cavity = s.cavity
     a.paint("muscle", "muscle", np.maximum(np.abs(chest + 0.5) - 2.2, cavity), slices)
     inside = np.maximum(cavity + 1.5, 2 - chest)
-    mediastinum = np.sqrt(((x + 6) / 36) ** 2 + ((y - 2) / 78) ** 2) * 40 - 40 + 2 * patient.ripples.on(s.grid)
+    mediastinum = np.sqrt(((x + 6) / 36) ** 2 + ((y - 2) / 78) ** 2) * 40 - 40 + 2 * s.value(patient.ripples)
     a.paint("visceral fat", "fat", inside, slices)
     lung = smooth_max(np.maximum(inside, -mediastinum), 4 - patient.spinal_block(s), 4)
     a.paint("lung", "lung", lung, slices)
@@ -263,7 +263,6 @@ def _paint_chest(a: Anatomy, s: Space) -> None:
 
 def _paint_skeleton(a: Anatomy, s: Space) -> None:
     patient = a.patient
-    x, y, z = s.p
     a.paint("muscle", "muscle", np.maximum(patient.paraspinal(s), s.cavity - 8))
     part = _part(s, (-110, -110, BELOW), (110, 60, 30))
     if part is not None:
@@ -273,12 +272,17 @@ def _paint_skeleton(a: Anatomy, s: Space) -> None:
             np.abs(ellipsoid(np.stack([np.abs(q[0]), q[1], q[2]]), (62, -8, -215), (70, 88, 104))) - 13, q[2] + 150
         )
         a.paint("muscle", "muscle", np.maximum(gluteal, part[0].cavity - 4), part[1])
-    crura = np.sqrt(((np.abs(x) - 15) / 7) ** 2 + ((y + 26) / 14) ** 2) * 9 - 9
-    a.paint("muscle", "muscle", np.maximum(crura, np.abs(z - 35) - 60))
-    ribs = patient.ribs(s)
-    _paint_bone(a, ribs, 1.3)
-    sternum = np.maximum(np.abs(x) - 17, np.maximum(np.abs(s.cavity - 4) - 5, 112 - z))
-    _paint_bone(a, sternum, 1.5)
+    part = _part(s, (-25, -45, -30), (25, -5, 100))
+    if part is not None:
+        x, y, z = part[0].p
+        crura = np.sqrt(((np.abs(x) - 15) / 7) ** 2 + ((y + 26) / 14) ** 2) * 9 - 9
+        a.paint("muscle", "muscle", np.maximum(crura, np.abs(z - 35) - 60), part[1])
+    _paint_bone(a, patient.ribs(s), 1.3)
+    part = _part(s, (-20, 30, 110), (20, 120, ABOVE))
+    if part is not None:
+        x, _, z = part[0].p
+        sternum = np.maximum(np.abs(x) - 17, np.maximum(np.abs(part[0].cavity - 4) - 5, 112 - z))
+        _paint_bone(a, sternum, 1.5, part[1])
     part = _part(s, (-48, -140, BELOW), (48, 10, ABOVE))
     if part is not None:
         body, canal, rear = patient.spine(part[0])
@@ -306,49 +310,25 @@ def _paint_bowel(a: Anatomy, s: Space) -> None:
     if part is None:
         return
     s, slices = part
-    x, y, z = s.p
-    room = np.maximum(
-        s.cavity + 9 + 10 * patient.par.visceral_fat, np.maximum(z + 12 - 0.25 * y, -(y + 34 - 0.1 * (z + 100)))
-    )
-    block = np.maximum(22 - patient.psoas(s) * 1.5, 20 - patient.spinal_block(s))
-    loops = (np.float32(0.75 * patient.par.visceral_fat - 0.35) - patient.loops.on(s.grid)) * 11
-    loops = smooth_max(smooth_max(loops, room, 8), block - 16, 5)
-    content = patient.fine.on(s.grid)
+    y = s.p[1]
+    loops = patient.bowel_loops(s)
+    content = s.value(patient.fine)
     a.paint("bowel wall", "bowel", loops, slices)
     a.paint("bowel content", "bowel", loops + 3 + np.maximum(1.2 * content, 0), slices)
-    a.paint("gas", "gas", np.maximum(loops + 4, (1.7 - patient.nodules.on(s.grid) - y / 110) * 6), slices)
+    a.paint("gas", "gas", np.maximum(loops + 4, (1.7 - s.value(patient.nodules) - y / 110) * 6), slices)
     points, radii = patient.colon()
     colon = np.maximum(tube(s.p, points, radii) + 1.6 * content, s.cavity + 2)
     a.paint("bowel wall", "bowel", colon, slices)
     a.paint("feces", "bowel", colon + 2.2, slices)
-    a.paint("gas", "gas", np.maximum(colon + 3.2, (1.1 - patient.lobules.on(s.grid) - y / 60) * 9), slices)
+    a.paint("gas", "gas", np.maximum(colon + 3.2, (1.1 - s.value(patient.lobules) - y / 60) * 9), slices)
     bladder = ellipsoid(s.p, (0, 20, -285), (36, 30, 32))
     a.paint("muscle", "bladder", bladder, slices)
     a.paint("water", "bladder", bladder + 3, slices)
 
 
-def _ascites_depth(patient: Patient, s: Space) -> np.ndarray:
-    """Order in which fluid fills the peritoneal cavity: pelvis and gutters, around liver and spleen, then between loops."""
-    x, y, z = s.p
-    low = np.clip((z + 320) / 8, 0, 60)
-    rim = -s.cavity * 0.9 + 10 * np.clip((y - 20) / 60, 0, 1)
-    inner = np.minimum(rim, low) + 2.0 * patient.ripples.on(s.grid)
-    behind = np.clip(-(y + 52 + 0.0 * x), 0, None) * (z < 0)
-    return np.maximum(np.maximum(inner + behind, (s.cavity + 2.5) * 3), (patient.diaphragm(s) + 3) * 3)
-
-
 def _paint_ascites(a: Anatomy, s: Space) -> None:
-    patient = a.patient
-    target = patient.par.ascites_mL
-    if target <= 0:
-        return
-    a.paint("ascites", "ascites", patient_ascites(patient, s))
-
-
-def patient_ascites(patient: Patient, s: Space) -> np.ndarray:
-    """Distance to the fluid; its amount is approximate, the truth is measured after the organs are painted."""
-    depth = _ascites_depth(patient, s)
-    return depth - np.float32(2.5 + 9.0 * np.log1p(patient.par.ascites_mL / 350))
+    if a.patient.par.ascites_mL > 0:
+        a.paint("ascites", "ascites", a.patient.ascites_depth(s) - np.float32(a.patient.ascites_level))
 
 
 def _paint_vessels(a: Anatomy, s: Space) -> None:
@@ -383,7 +363,7 @@ def _paint_tube(a: Anatomy, s: Space, material: str, label: str, points, radii, 
     part = _part(s, array.min(0) - max(radii), array.max(0) + max(radii))
     if part is not None:
         d = tube(part[0].p, array, radii)
-        a.paint(material, label, d + ripple * a.patient.fine.on(part[0].grid) if ripple else d, part[1])
+        a.paint(material, label, d + ripple * part[0].value(a.patient.fine) if ripple else d, part[1])
 
 
 def _paint_viscera(a: Anatomy, s: Space) -> None:
@@ -392,16 +372,10 @@ def _paint_viscera(a: Anatomy, s: Space) -> None:
     _paint_tube(a, s, "pancreas", "pancreas", *tubes["pancreas"], ripple=1.6)
     _paint_tube(a, s, "aorta", "aorta", *tubes["aorta"])
     _paint_stomach(a, s)
-    part = _part(s, (-160, -115, -190), (170, 120, 150))
-    if part is not None:
-        a.paint("liver", "liver", patient.liver(part[0]), part[1])
+    _paint_liver(a, s)
     _paint_tube(a, s, "visceral fat", "fat", [(14, 62, -20), (16, 50, 20), (18, 40, 44)], [5, 3, 1.5])
-    for name in ("right hepatic", "middle hepatic", "left hepatic"):
-        _paint_tube(a, s, "hepatic vein", "liver", *tubes[name])
-    for name in ("right portal", "anterior portal", "left portal"):
-        _paint_tube(a, s, "portal vein", "liver", *tubes[name])
-    upper = [p for p in tubes["vena cava"][0][2:]]
-    _paint_tube(a, s, "vena cava", "inferior vena cava", upper, tubes["vena cava"][1][2:])
+    points, radii = tubes["vena cava"]
+    _paint_tube(a, s, "vena cava", "inferior vena cava", points[2:], radii[2:])
     _paint_tube(a, s, "visceral fat", "fat", [(34, 12, 32), (58, 8, 44)], [9, 5])
     for name in ("mesenteric", "splenic vein", "portal"):
         _paint_tube(a, s, "portal vein", "portal and splenic vein", *tubes[name])
@@ -411,6 +385,27 @@ def _paint_viscera(a: Anatomy, s: Space) -> None:
         bladder = ellipsoid(part[0].p, center, np.array([15, 17, 32]) * (1 + 0.15 * patient.jitter[21, 0]))
         a.paint("gallbladder wall", "gallbladder", bladder, part[1])
         a.paint("bile", "gallbladder", bladder + 1.5, part[1])
+    _paint_kidneys(a, s)
+    if par.spleen_mL > 0:
+        part = _part(s, (-175, -120, patient.spleen_z[0] - 12), (90, 110, 150))
+        if part is not None:
+            a.paint("spleen", "spleen", patient.spleen(part[0]), part[1])
+
+
+def _paint_liver(a: Anatomy, s: Space) -> None:
+    part = _part(s, (-160, -115, -190), (170, 120, 150))
+    if part is None:
+        return
+    s, slices = part
+    liver, tubes = a.patient.liver(s), a.patient.vessels()
+    a.paint("liver", "liver", liver, slices)
+    for name in ("right hepatic", "middle hepatic", "left hepatic", "right portal", "anterior portal", "left portal"):
+        vessel = np.maximum(tube(s.p, *tubes[name]), liver + 3)
+        a.paint("hepatic vein" if name.endswith("hepatic") else "portal vein", "liver", vessel, slices)
+
+
+def _paint_kidneys(a: Anatomy, s: Space) -> None:
+    patient = a.patient
     for side, name in ((1, "right kidney"), (-1, "left kidney")):
         center, radii, _ = patient.right_kidney() if side > 0 else patient.left_kidney()
         part = _part(s, center - max(radii), center + max(radii))
@@ -420,13 +415,9 @@ def _paint_viscera(a: Anatomy, s: Space) -> None:
         a.paint("visceral fat", "fat", sinus, part[1])
         a.paint("urine", "vessel", sinus + 6, part[1])
         a.paint("renal cortex", name, kidney, part[1])
-        pyramids = kidney + 6.5 + 3 * np.maximum(patient.nodules.on(part[0].grid), 0)
+        pyramids = kidney + 6.5 + 3 * np.maximum(part[0].value(patient.nodules), 0)
         a.paint("renal medulla", name, pyramids, part[1])
         _paint_tube(a, s, "vena cava", "vessel", [(side * 20 + 4, -10, 4), center + (-side * 12, 4, 0)], [4.5, 4])
-    if par.spleen_mL > 0:
-        part = _part(s, (-175, -120, patient.spleen_z[0] - 12), (90, 110, 150))
-        if part is not None:
-            a.paint("spleen", "spleen", patient.spleen(part[0]), part[1])
 
 
 def _paint_stomach(a: Anatomy, s: Space) -> None:
@@ -438,12 +429,12 @@ def _paint_stomach(a: Anatomy, s: Space) -> None:
     d = patient.stomach(q)
     d = np.maximum(smooth_max(d, q.cavity + 5, 4), patient.diaphragm(q) + 4)
     wall = 4.5 - 1.5 * patient.par.stomach_fill
-    a.paint("bowel wall", "stomach", d + 0.8 * patient.fine.on(q.grid), slices)
+    a.paint("bowel wall", "stomach", d + 0.8 * q.value(patient.fine), slices)
     a.paint(
         "stomach " + patient.par.stomach_content,
         "stomach",
-        d + wall + np.maximum(1.5 * patient.fine.on(q.grid), 0),
+        d + wall + np.maximum(1.5 * q.value(patient.fine), 0),
         slices,
     )
-    level = 46 - 40 * (patient.par.stomach_content == "gas") - 18 * patient.phase
+    level = 58 - 44 * (patient.par.stomach_content == "gas") - 18 * patient.phase
     a.paint("gas", "stomach", np.maximum(d + wall + 1, level - q.p[1]), slices)

@@ -16,7 +16,7 @@ from .shapes import Grid, RandomField, rotation
 # HU without contrast, then in the arterial, portal venous and delayed phases, and the texture's standard deviation.
 HU: dict[str, tuple[float, float, float, float, float]] = {
     "air": (-1000, -1000, -1000, -1000, 0),
-    "table": (-450, -450, -450, -450, 30),
+    "table": (-120, -120, -120, -120, 30),
     "skin": (20, 20, 25, 25, 10),
     "fat": (-105, -105, -104, -104, 6),
     "visceral fat": (-100, -99, -98, -98, 7),
@@ -24,7 +24,7 @@ HU: dict[str, tuple[float, float, float, float, float]] = {
     "lung": (-860, -858, -855, -856, 25),
     "effusion": (8, 8, 9, 9, 2),
     "bone": (620, 620, 630, 630, 110),
-    "marrow": (190, 195, 205, 200, 45),
+    "marrow": (165, 170, 185, 178, 32),
     "disc": (75, 76, 80, 80, 8),
     "cord": (28, 28, 30, 30, 4),
     "bowel wall": (38, 78, 84, 72, 8),
@@ -52,7 +52,8 @@ HU: dict[str, tuple[float, float, float, float, float]] = {
     "urine": (4, 4, 12, 420, 4),
     "spleen": (48, 122, 122, 94, 4),
 }
-FINEST_MM = 1.5  # the anatomy is drawn on a grid no finer than this and then interpolated
+FINEST_MM = (1.8, 1.8, 2.2)  # the anatomy is drawn on a grid no finer than this (i, j, k) and then interpolated
+SLAB_VOXELS = 400_000
 
 
 @dataclass(frozen=True)
@@ -89,22 +90,20 @@ def simulate_abdomen(
     center = pose @ np.array([0.0, -14.0, 0.0])
     center[2] = 0.5 * (low + high)
     fine = _centered(fine_size, fine_step, center)
-    anatomy = build_anatomy(
-        patient, Grid(tuple(fine_size[::-1]), _to_canonical(fine, pose)), float(np.prod(fine_step)) / 1000
-    )
     rng = np.random.default_rng([seed, 2])
-    hu = _tissue_hu(anatomy, rng)
+    grid = Grid(tuple(int(n) for n in fine_size[::-1]), _to_canonical(fine, pose))
+    hu, labels, context, truth = _draw(patient, grid, float(np.prod(fine_step)) / 1000, Tissues(parameters, rng))
+    blur = np.sqrt(max(parameters.kernel_mm**2 - 0.15 * fine_step[0] ** 2, 0.2**2))  # drawing has blurred a little
     for axis in (1, 2):
-        hu = ndimage.gaussian_filter1d(hu, parameters.kernel_mm / fine_step[2 - axis], axis=axis, mode="nearest")
+        hu = ndimage.gaussian_filter1d(hu, blur / fine_step[2 - axis], axis=axis, mode="nearest")
     weights = [
         _resampling(size[a], step[a], fine_size[a], fine_step[a], parameters.slice_thickness_mm * (a == 2))
         for a in range(3)
     ]
     hu = _resample(hu, weights)
-    labels = _resample_labels(anatomy.labels, anatomy.context, weights)
+    labels = _resample_labels(labels, context, weights)
     _add_noise(hu, parameters, step, rng)
-    truth = anatomy.volumes(("spleen", "liver", "ascites"))
-    truth = {f"{name}_mL": volume for name, volume in truth.items()} | {
+    truth |= {
         "spleen_whole_mL": float(parameters.spleen_mL),
         "liver_whole_mL": float(parameters.liver_mL),
         "cirrhosis_grade": float(round(4 * parameters.cirrhosis)),
@@ -182,55 +181,75 @@ def _to_canonical(matrix: np.ndarray, pose: np.ndarray) -> np.ndarray:
 # -- tissues ----------------------------------------------------------------------------------------------------------
 
 
-def _tissue_hu(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """Noise-free HU (k, j, i), float32, on the grid of the anatomy."""
-    par = anatomy.patient.par
-    column = PHASES.index(par.phase)
-    coarse, mottle = RandomField(rng, (24, 70), 36), RandomField(rng, (7, 16), 60)
-    means = {}
-    for name, row in HU.items():
-        contrast = (row[column] - row[0]) * par.enhancement * np.exp(0.06 * rng.standard_normal())
-        means[name] = row[0] + contrast + 0.02 * abs(row[0]) * rng.standard_normal() * (-200 < row[0] < 200)
-    means["liver"] -= par.steatosis_hu
-    if par.stomach_content == "contrast":
-        means["bowel content"] = 170.0
-    hu = np.full(anatomy.labels.shape, -1000, np.float32)
-    for layer in anatomy.layers:
-        view = hu[layer.slices]
-        share = layer.coverage.astype(np.float32)
-        share *= np.float32(1 / 255)
-        share *= _texture(anatomy, layer, means[layer.material], column, coarse, mottle) - view
-        view += share
-    return hu
+def _draw(patient: Patient, grid: Grid, voxel_mL: float, tissues: Tissues):
+    """Noise-free HU, labels, labels without the organs, and volumes by name; drawn in slabs, which saves memory and time."""
+    hu = np.empty(grid.shape, np.float32)
+    labels, context = np.empty(grid.shape, np.uint8), np.empty(grid.shape, np.uint8)
+    truth = dict.fromkeys(("spleen_mL", "liver_mL", "ascites_mL"), 0.0)
+    nk, nj, ni = grid.shape
+    depth = max(SLAB_VOXELS // (nj * ni), 4)
+    for start in range(0, nk, depth):
+        slab = slice(start, min(start + depth, nk))
+        anatomy = build_anatomy(patient, grid.crop((slab, slice(0, nj), slice(0, ni))), voxel_mL)
+        labels[slab], context[slab] = anatomy.labels, anatomy.context
+        hu[slab] = tissues.on(anatomy)
+        for name, volume in anatomy.volumes(("spleen", "liver", "ascites")).items():
+            truth[f"{name}_mL"] += volume
+    return hu, labels, context, truth
 
 
-def _texture(anatomy: Anatomy, layer: Layer, mean: float, column: int, coarse: RandomField, mottle: RandomField):
-    """HU of one layer: a number, or an array with the tissue's own variation."""
-    patient, name = anatomy.patient, layer.material
-    sd = HU[name][4]
-    if layer.coverage.size > 2_000_000 and name in ("fat", "visceral fat", "skin", "air", "table"):
-        return np.float32(mean)
-    grid = anatomy.grid.crop(layer.slices)
-    if name == "lung":
-        fine = patient.fine.on(grid)
-        return (
-            mean
-            + 420 * np.clip(fine - 1.35, 0, 1.2)
-            + 650 * np.clip(mottle.on(grid) - 2.0, 0, 0.8)
-            + 25 * coarse.on(grid)
-        )
-    if name == "visceral fat":
-        return mean + 110 * np.clip(mottle.on(grid) - 1.75, 0, 1)
-    if name == "liver":
-        vessels = (HU["portal vein"][column] - HU["liver"][column]) * patient.par.enhancement
-        return mean + sd * coarse.on(grid) + (0.7 * vessels + 8) * np.clip(mottle.on(grid) - 1.9, 0, 0.8)
-    if name == "spleen" and column == 1:
-        return mean + 24 * np.sin(2.2 * patient.fine.on(grid)) * patient.par.enhancement
-    if name in ("feces", "stomach food", "bone", "marrow", "pancreas", "muscle"):
-        return mean + sd * mottle.on(grid)
-    if sd > 5:
-        return mean + sd * coarse.on(grid)
-    return mean + sd * 0.7 * mottle.on(grid)
+class Tissues:
+    """One patient's HU by material, and the textures within."""
+
+    def __init__(self, parameters: AbdomenParameters, rng: np.random.Generator):
+        self.par = parameters
+        self.column = PHASES.index(parameters.phase)
+        self.coarse, self.mottle = RandomField(rng, (24, 70), 36), RandomField(rng, (7, 16), 60)
+        self.means = {}
+        for name, row in HU.items():
+            contrast = (row[self.column] - row[0]) * parameters.enhancement * np.exp(0.06 * rng.standard_normal())
+            self.means[name] = row[0] + contrast + 0.02 * abs(row[0]) * rng.standard_normal() * (-200 < row[0] < 200)
+        self.means["liver"] -= parameters.steatosis_hu
+        if parameters.stomach_content == "contrast":
+            self.means["bowel content"] = 170.0
+
+    def on(self, anatomy: Anatomy) -> np.ndarray:
+        """HU (k, j, i), float32, of the painted layers."""
+        hu = np.full(anatomy.labels.shape, -1000, np.float32)
+        for layer in anatomy.layers:
+            view = hu[layer.slices]
+            share = layer.coverage.astype(np.float32)
+            share *= np.float32(1 / 255)
+            share *= self._texture(anatomy, layer) - view
+            view += share
+        return hu
+
+    def _texture(self, anatomy: Anatomy, layer: Layer) -> np.ndarray | np.float32:
+        """HU of one layer: a number, or an array with the tissue's own variation."""
+        name, patient = layer.material, anatomy.patient
+        mean, sd = np.float32(self.means[name]), np.float32(HU[name][4])
+
+        def texture(field: RandomField) -> np.ndarray:
+            return anatomy.space.value(field)[layer.slices]
+
+        if name in ("fat", "skin", "table", "gas"):
+            return mean
+        if name == "lung":
+            vessels = 420 * np.clip(texture(patient.fine) - 1.35, 0, 1.2) + 650 * np.clip(
+                texture(self.mottle) - 2.0, 0, 0.8
+            )
+            return mean + vessels + 25 * texture(self.coarse)
+        if name == "visceral fat":
+            return mean + 110 * np.clip(texture(self.mottle) - 1.75, 0, 1)
+        if name == "liver":
+            contrast = (HU["portal vein"][self.column] - HU["liver"][self.column]) * self.par.enhancement
+            vessels = np.float32(0.7 * contrast + 8) * np.clip(texture(self.mottle) - 1.9, 0, 0.8)
+            return mean + sd * texture(self.coarse) + vessels
+        if name == "spleen" and self.column == 1:
+            return mean + np.float32(24 * self.par.enhancement) * np.sin(2.2 * texture(patient.fine))
+        if name in ("feces", "stomach food", "bone", "marrow", "pancreas", "muscle"):
+            return mean + sd * texture(self.mottle)
+        return mean + sd * (texture(self.coarse) if sd > 5 else np.float32(0.7) * texture(self.mottle))
 
 
 # -- sampling and noise -----------------------------------------------------------------------------------------------

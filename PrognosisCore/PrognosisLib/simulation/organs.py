@@ -6,7 +6,7 @@ and proportions were laid out by eye against public portal-venous CT (BTCV).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,25 @@ BELOW, ABOVE = -345.0, 330.0  # the modeled length of the trunk
 
 @dataclass
 class Space:
-    """A grid and the warped coordinates (3, k, j, i) of its voxels."""
+    """A grid, the warped coordinates (3, k, j, i) of its voxels, and the random fields already computed on it."""
 
     grid: Grid
     p: np.ndarray
+    root: Space | None = None
+    slices: Slices | None = None
+    fields: dict[int, np.ndarray] = field(default_factory=dict)
 
     def crop(self, slices: Slices) -> Space:
-        return Space(self.grid.crop(slices), self.p[(slice(None), *slices)])
+        """The part of a whole space under `slices`."""
+        return Space(self.grid.crop(slices), self.p[(slice(None), *slices)], self, slices)
+
+    def value(self, random: RandomField) -> np.ndarray:
+        """Values (k, j, i) of a random field, computed once for the whole space."""
+        whole = self.root or self
+        if id(random) not in whole.fields:
+            whole.fields[id(random)] = random.on(whole.grid)
+        values = whole.fields[id(random)]
+        return values if self.slices is None else values[self.slices]
 
     @cached_property
     def cavity_ratio(self) -> np.ndarray:
@@ -51,7 +63,7 @@ def _superellipse(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Radius of a superellipse of power 2.5, as sqrt of a sum of squares bent towards a rounded box."""
     u2, v2 = u * u, v * v
     s = u2 + v2
-    return np.sqrt(s) * (1 - np.float32(0.32) * u2 * v2 / np.maximum(s * s, np.float32(1e-6)))
+    return np.sqrt(s) * (1 - np.float32(0.2) * u2 * v2 / np.maximum(s * s, np.float32(1e-6)))
 
 
 class Patient:
@@ -64,7 +76,7 @@ class Patient:
         self.warps = [RandomField(rng, (110, 320), 20) for _ in range(3)]
         self.lobules = RandomField(rng, (38, 75), 40)
         self.ripples = RandomField(rng, (70, 140), 24)
-        self.nodules = RandomField(rng, (13, 26), 70)
+        self.nodules = RandomField(rng, (13, 26), 48)
         self.loops = RandomField(rng, (42, 66), 60)
         self.fine = RandomField(rng, (18, 34), 48)
         self.jitter = rng.normal(0, 1, (24, 3))
@@ -73,12 +85,13 @@ class Patient:
         self.swell = float(np.clip(np.log(volume / 180) / np.log(3000 / 180), 0, 1))
         self.spleen_level, self.spleen_z = self._fit_spleen()
         self.liver_level = self._fit_liver()
+        self.ascites_level = self._fit_ascites() if parameters.ascites_mL > 0 else 0.0
 
     def space(self, grid: Grid) -> Space:
         """Warped coordinates on a grid of the canonical frame."""
         p = grid.points()
-        for axis, field in enumerate(self.warps):
-            p[axis] += np.float32(self.par.warp_mm) * field.on(grid)
+        for axis, warp in enumerate(self.warps):
+            p[axis] += np.float32(self.par.warp_mm) * warp.on(grid)
         return Space(grid, p)
 
     def _move(self, n: int, amount: float = 4.0) -> np.ndarray:
@@ -105,7 +118,7 @@ class Patient:
         canal = np.sqrt((x / 12) ** 2 + ((y + 72) / 8.5) ** 2) * 10 - 10
         ring = np.maximum(np.sqrt((x / 18) ** 2 + ((y + 74) / 15) ** 2) * 16 - 16, -5 * beat - 3)
         spinous = np.maximum(np.maximum(np.abs(x) - 3.5, np.abs(y + 96) - 16), 10 * (0.2 - beat))
-        transverse = np.maximum(np.maximum(np.abs(x) - 38, np.abs(y + 76) - 4.5), 8 * (0.75 + beat))
+        transverse = np.sqrt(((np.abs(x) - 16) / 17) ** 2 + ((y + 78) / 4.5) ** 2 + ((1 + beat) * 0.9) ** 2) * 6 - 6
         return body, canal, np.minimum(np.minimum(ring, spinous), transverse)
 
     def disc(self, s: Space) -> np.ndarray:
@@ -138,12 +151,12 @@ class Patient:
         near = (np.abs(s.cavity - 5) < 12) & (z > -70)
         x, y, z, wall = x[near], y[near], z[near], s.cavity[near]
         angle = np.arctan2(np.abs(x) / CAVITY[0], -(y - CAVITY[2]) / CAVITY[1]) / np.pi
-        along = (z + 85 * angle**1.1 - 22) / 27
+        along = (z + 125 * angle - 40) / 27
         n = np.clip(np.round(along), 0, 11).astype(int)
         reach = np.array([0.36, 0.5, 0.68, 0.74, 0.78, 0.8, 0.82, 0.84, 0.86, 0.88, 0.9, 0.9])[n]
         across = (along - n) * (27 * 0.82)
-        d = (np.sqrt(((wall - 5) / 3.6) ** 2 + (across / 7.0) ** 2) - 1) * 4.2
-        out[near] = np.maximum(d, (angle - reach) * 200)
+        d = (np.sqrt(((wall - 5) / 3.6) ** 2 + (across / 5.2) ** 2) - 1) * 4.2
+        out[near] = np.maximum(d, np.maximum(angle - reach, 0.11 - angle) * 200)
         return out
 
     def pelvis(self, s: Space) -> np.ndarray:
@@ -177,19 +190,19 @@ class Patient:
 
     def left_kidney(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Center, radii and rotation of the left kidney."""
-        center = np.array([-62, -54, -4]) + self._move(1) + self.swell * np.array([14, 4, -52])
-        return center, np.array([27, 25, 55]) * (1 + 0.06 * self.jitter[2]), rotation((10, -14, 35))
+        center = np.array([-62, -54, -4]) + self._move(1) + self.swell * np.array([10, 2, -62])
+        return center, np.array([27, 25, 55]) * (1 + 0.06 * self.jitter[2]), rotation((10, -14, -30))
 
     def right_kidney(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         center = np.array([66, -52, -24]) + self._move(3)
-        return center, np.array([27, 25, 53]) * (1 + 0.06 * self.jitter[4]), rotation((10, 14, -35))
+        return center, np.array([27, 25, 53]) * (1 + 0.06 * self.jitter[4]), rotation((10, 14, 30))
 
     def kidney(self, s: Space, side: int) -> tuple[np.ndarray, np.ndarray]:
         """A kidney without its sinus, and the sinus. `side` +1 right, -1 left."""
         center, radii, turn = self.right_kidney() if side > 0 else self.left_kidney()
         whole = ellipsoid(s.p, center, radii, turn)
-        sinus_center = center + turn.T @ (np.array([-side * 15, 5, 0]))
-        sinus = ellipsoid(s.p, sinus_center, radii * (0.62, 0.42, 0.5), turn)
+        sinus_center = center + turn.T @ (np.array([-side * 21, 2, 0]))
+        sinus = ellipsoid(s.p, sinus_center, radii * (0.7, 0.36, 0.42), turn)
         return smooth_max(whole, -sinus, 3), np.maximum(sinus, whole)
 
     def spleen_limits(self, s: Space) -> np.ndarray:
@@ -205,7 +218,10 @@ class Patient:
         limits = smooth_max(free, 5 - kidney, 6)
         limits = smooth_max(limits, 4 - stomach, 8)
         limits = smooth_max(limits, -hollow, 10)
-        return np.maximum(limits, 5 - block)
+        # nothing of the spleen lies behind and medial to the kidney
+        x, y, z = s.p
+        behind = np.minimum(np.minimum(x - center[0] + 14, center[1] + 22 - y), (center[2] + 0.9 * radii[2] - z) * 0.6)
+        return np.maximum(smooth_max(limits, behind.astype(np.float32), 10), 5 - block)
 
     def spleen_shape(self, s: Space) -> np.ndarray:
         """The spleen before its limits: grows from the left dome downward, forward and across the midline."""
@@ -222,11 +238,11 @@ class Patient:
         if par.spleen_lobulation > 0:
             lobe = center + np.array([24, 22, -14]) * small + self._move(9, 6)
             d = smooth_min(d, ellipsoid(s.p, lobe, np.array([15, 17, 20]) * par.spleen_lobulation + 3), 9)
-            d = d + (1.2 + 2.6 * par.spleen_lobulation) * self.lobules.on(s.grid)
+            d = d + (1.2 + 2.6 * par.spleen_lobulation) * s.value(self.lobules)
         if par.spleen_cleft > 0:
             ahead, turn = center + np.array([14, 42, 6]) * small, rotation((35 * self.jitter[10, 0], 10, 20))
-            d = smooth_max(d, -ellipsoid(s.p, ahead, (40, 12 + 26 * par.spleen_cleft, 2.6), turn), 3)
-        return d + 2.0 * self.ripples.on(s.grid)
+            d = smooth_max(d, -ellipsoid(s.p, ahead, (34, 9 + 13 * par.spleen_cleft, 1.8), turn), 3)
+        return d + 2.0 * s.value(self.ripples)
 
     def spleen(self, s: Space) -> np.ndarray:
         return smooth_max(self.spleen_shape(s) - np.float32(self.spleen_level), self.spleen_limits(s), 4)
@@ -242,20 +258,15 @@ class Patient:
         """Right lobe, left lobe and caudate before their limits; cirrhosis shrinks the first and enlarges the others."""
         c, par = self.par.cirrhosis, self.par
         m = self._move(11, 5)
-        right = ellipsoid(
-            s.p, np.array([84, 4, 26]) + m, np.array([84 - 12 * c, 100 - 8 * c, 94 - 26 * c]), rotation((0, -16, 0))
-        )
+        right = ellipsoid(s.p, np.array([84, 4, 24]) + m, (78 - 10 * c, 98 - 8 * c, 92 - 26 * c), rotation((0, -16, 0)))
         reach = par.left_lobe_reach
-        left = ellipsoid(
-            s.p,
-            np.array([6 - 36 * reach, 38, 62]) + m,
-            (62 + 40 * reach, 36 + 7 * c, 34 + 14 * c),
-            rotation((-12, 14 - 8 * reach, 0)),
-        )
+        middle = np.array([2 - 34 * reach, 36, 56]) + m
+        radii = (72 + 36 * reach, 44 + 5 * c, 40 + 14 * c)
+        left = ellipsoid(s.p, middle, radii, rotation((-14, 16 - 8 * reach, 0)))
         caudate = ellipsoid(s.p, np.array([20, 10, 36]), (15 + 9 * c, 16 + 8 * c, 26 + 12 * c))
         d = smooth_min(smooth_min(right, left, 24), caudate, 8)
-        d = d + 3.0 * self.ripples.on(s.grid)
-        return d + (2.6 * c) * self.nodules.on(s.grid) if c > 0.15 else d
+        d = d + 3.0 * s.value(self.ripples)
+        return d + (2.0 * c) * s.value(self.nodules) if c > 0.15 else d
 
     def liver(self, s: Space) -> np.ndarray:
         return smooth_max(self.liver_shape(s) - np.float32(self.liver_level), self.liver_limits(s), 4)
@@ -319,7 +330,7 @@ class Patient:
             "mesenteric": ([confluence, (8, 14, -50), (14, 20, -110)], [6, 5.5, 4]),
             "pancreas": (
                 [(28, 2, -44), (26, 14, -18), (8, 22, -4), (-20, 20, 6), (-46, 2, 20), (-66, -18, 32)],
-                [13, 15, 10, 10, 10, 8],
+                [15, 17, 12, 12, 12, 10],
             ),
             "right hepatic": ([(24, -2, 96), (70, -16, 78), (112, -26, 50)], [5, 4, 2]),
             "middle hepatic": ([(24, 4, 98), (48, 32, 80), (62, 56, 52)], [4.5, 3.5, 2]),
@@ -331,6 +342,34 @@ class Patient:
         if t > 0.3:
             tubes["pancreas"] = ([*tubes["pancreas"][0][:4], (-36, 10, 12), hilum * 0.7], tubes["pancreas"][1])
         return tubes
+
+    def bowel_loops(self, s: Space) -> np.ndarray:
+        """Small bowel: the level set of a random field in the room that the abdomen leaves."""
+        _, y, z = s.p
+        fat = self.par.visceral_fat
+        room = np.maximum(s.cavity + 9 + 10 * fat, np.maximum(z - 14 - 0.35 * y, -(y + 34 - 0.1 * (z + 100))))
+        block = np.maximum(22 - self.psoas(s) * 1.5, 20 - self.spinal_block(s))
+        loops = (np.float32(0.75 * fat - 0.35) - s.value(self.loops)) * 11
+        return smooth_max(smooth_max(loops, room, 8), block - 16, 5)
+
+    def ascites_depth(self, s: Space) -> np.ndarray:
+        """Order in which fluid fills the peritoneal cavity: pelvis, gutters and the rims of liver and spleen first."""
+        _, y, z = s.p
+        low = 7 + np.clip((z + 320) / 9, 0, 60)
+        rim = -s.cavity * 0.9 + 10 * np.clip((y - 20) / 60, 0, 1)
+        depth = np.minimum(rim, low) + 2.0 * s.value(self.ripples) + np.clip(-(y + 52), 0, None) * (z < 0)
+        return np.maximum(np.maximum(depth, (s.cavity + 2.5) * 3), (self.diaphragm(s) + 3) * 3)
+
+    def _fit_ascites(self) -> float:
+        """The level of `ascites_depth` that gives about the requested volume beside the organs."""
+        s, voxel_mL = self._fit((-150, -115, -340), (150, 105, 130), 8.0)
+        organs = np.minimum(np.minimum(self.liver(s), self.stomach(s)), self.bowel_loops(s))
+        for side in (1, -1):
+            organs = np.minimum(organs, self.kidney(s, side)[0])
+        if self.par.spleen_mL > 0:
+            organs = np.minimum(organs, self.spleen(s))
+        limits = np.maximum(np.maximum(-organs, s.cavity), 4 - self.spinal_block(s))
+        return solve_level(self.ascites_depth(s), limits, voxel_mL, 8.0, self.par.ascites_mL)
 
     def colon(self) -> tuple[np.ndarray, np.ndarray]:
         """Center line and radii of the colon, cecum to rectum; a large spleen pushes the splenic flexure down."""

@@ -66,23 +66,24 @@ class RandomField:
     ):
         direction = rng.standard_normal((waves, 3))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        direction[:, 2] *= flatten_z
         self.vectors = direction * (2 * np.pi / rng.uniform(*wavelengths, waves))[:, None]
         self.phases = rng.uniform(0, 2 * np.pi, waves)
+        self._plane: tuple[tuple, np.ndarray | None] = ((), None)
 
     def on(self, grid: Grid) -> np.ndarray:
         """Values (k, j, i) on `grid`."""
         steps = self.vectors @ grid.matrix[:3, :3]
         offset = self.vectors @ grid.matrix[:3, 3] + self.phases
         nk, nj, ni = grid.shape
-        in_i = np.exp(1j * steps[:, 0, None] * np.arange(ni))
-        in_j = np.exp(1j * (steps[:, 1, None] * np.arange(nj) + offset[:, None]))
-        in_k = np.exp(1j * steps[:, 2, None] * np.arange(nk)).astype(np.complex64)
-        plane = (in_j[:, :, None] * in_i[:, None, :]).astype(np.complex64).reshape(len(self.phases), -1)
-        left = np.concatenate([in_k.real, -in_k.imag]).T
-        values = left @ np.concatenate([plane.real, plane.imag])
-        values *= np.float32(np.sqrt(2 / len(self.phases)))
-        return values.reshape(grid.shape)
+        in_k = np.exp(1j * (steps[:, 2, None] * np.arange(nk) + offset[:, None])).astype(np.complex64)
+        key = (nj, ni, steps.tobytes())
+        if self._plane[0] != key:  # the slabs of one volume share it
+            in_i = np.exp(1j * steps[:, 0, None] * np.arange(ni)).astype(np.complex64)
+            in_j = np.exp(1j * steps[:, 1, None] * np.arange(nj)).astype(np.complex64)
+            plane = (in_j[:, :, None] * in_i[:, None, :]).reshape(len(offset), -1)
+            self._plane = (key, np.concatenate([plane.real, plane.imag]))
+        left = np.concatenate([in_k.real, -in_k.imag]).T * np.float32(np.sqrt(2 / len(offset)))
+        return (left @ self._plane[1]).reshape(grid.shape)
 
 
 def coverage(distance: np.ndarray, edge: float) -> np.ndarray:
