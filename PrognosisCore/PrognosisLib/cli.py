@@ -1,0 +1,140 @@
+"""The `prognosis` command. One path: file, scene, the module's own Logic, nodes, files.
+
+Exit codes: 0 done; 2 bad input, one line says what and how to mend it; 3 some cases failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import Cancelled, InputError, WorkerError
+from .systems import SYSTEMS, System
+
+DONE, BAD_INPUT, SOME_FAILED = 0, 2, 3
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error here does."""
+
+    def error(self, message: str) -> None:
+        raise InputError(f"{message}; see: {self.prog} --help")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="prognosis", description="Research and teaching, not for clinical use.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser, metavar="COMMAND")
+    for system in SYSTEMS.values():
+        _add_run(commands, system)
+    for name, text in (
+        ("simulate", "write simulated patients: images, truth masks, clinical values, outcomes, cohort.csv"),
+        ("train", "train a system's networks and risk models into a model bundle"),
+        ("evaluate", "compare a system's masks with the truth of a cohort"),
+    ):
+        one = commands.add_parser(name, help=text, description=text)
+        one.add_argument("system", choices=sorted(SYSTEMS))
+        one.add_argument("--output", type=Path, required=True, metavar="DIR")
+        one.set_defaults(run=_workbench)
+        if name == "simulate":
+            one.add_argument("--cases", type=int, default=1, metavar="N")
+            one.add_argument("--seed", type=int, default=0, metavar="S")
+        else:
+            one.add_argument("--cohort", type=Path, required=name == "evaluate", metavar="CSV")
+        if name == "train":
+            _add_training(one)
+        if name == "evaluate":
+            one.add_argument("--bundle", type=Path, metavar="DIR")
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction, system: System) -> None:
+    one = commands.add_parser(system.name, help=f"run {system.module} on one patient")
+    for role in system.roles:
+        one.add_argument(
+            f"--{role.name}", type=Path, required=role.required, metavar="IMAGE", help="image file or DICOM folder"
+        )
+    one.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    one.add_argument("--clinical", type=Path, metavar="JSON", help="clinical values")
+    one.add_argument("--segmentation", type=Path, metavar="FILE", help="measure this corrected segmentation instead")
+    one.add_argument("--bundle", type=Path, metavar="DIR", help="an own model bundle")
+    one.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
+    group = one.add_argument_group("settings")
+    for name, value in system.library("pipeline").default_settings().items():
+        kind = type(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else float
+        group.add_argument(f"--{name.replace('_', '-').lower()}", dest=f"setting_{name}", type=kind, metavar="VALUE")
+    one.set_defaults(run=_run_system)
+
+
+def _add_training(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--steps", type=int, default=4000, help="training steps of each network")
+    one.add_argument("--simulated", type=int, default=40, metavar="N", help="simulated patients added to the cohort")
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--validation", default="", metavar="PATIENTS", help="patients kept out of training, with commas")
+    one.add_argument("--threads", type=int, default=0)
+
+
+def _run_system(arguments: argparse.Namespace) -> int:
+    from .single_case import run_case
+
+    system = SYSTEMS[arguments.command]
+    settings = {
+        key.removeprefix("setting_"): value
+        for key, value in vars(arguments).items()
+        if key.startswith("setting_") and value is not None
+    }
+    images = {role.name: getattr(arguments, role.name) for role in system.roles if getattr(arguments, role.name)}
+    written = run_case(
+        system,
+        images,
+        arguments.output,
+        clinical_file=arguments.clinical,
+        segmentation_file=arguments.segmentation,
+        settings=settings,
+        bundle=arguments.bundle,
+        series=arguments.series,
+        on_progress=_show_progress,
+    )
+    _clear_progress()
+    for path in written:
+        print(path)
+    return DONE
+
+
+def _workbench(arguments: argparse.Namespace) -> int:
+    """simulate, train and evaluate are the system's own: `<Module>Lib/workbench.py`."""
+    workbench = SYSTEMS[arguments.system].library("workbench")
+    options = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "system")}
+    for path in getattr(workbench, arguments.command)(**options):
+        print(path)
+    return DONE
+
+
+def _show_progress(fraction: float, message: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{100 * fraction:3.0f} % {message}", end="", file=sys.stderr, flush=True)
+
+
+def _clear_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code and prints errors as one line on standard error."""
+    try:
+        parsed = make_parser().parse_args(arguments)
+        return parsed.run(parsed)
+    except (InputError, WorkerError) as error:
+        _clear_progress()
+        print(f"prognosis: {error}", file=sys.stderr)
+        return BAD_INPUT if isinstance(error, InputError) else SOME_FAILED
+    except (Cancelled, KeyboardInterrupt):
+        _clear_progress()
+        print("prognosis: cancelled; nothing was written.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""The logic that all systems share: nodes in, findings and nodes out, through the worker; no dialog, no widget.
+
+Used by the panel (start, poll, cancel), by scripts (process), by the command line and after every edit (measure).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+from slicer.util import VTKObservationMixin
+
+from . import scene
+from .clinical import check_clinical
+from .errors import InputError
+from .findings import Findings
+from .pipeline import Case, Pipeline, silent
+from .pipeline import Progress as ProgressCallback
+from .systems import System
+from .volume import Volume
+
+
+@dataclass
+class Result:
+    """What one run gave: the findings and the nodes that show them."""
+
+    findings: Findings
+    nodes: scene.Nodes
+    case: Case
+
+
+@dataclass
+class _Pending:
+    """A run in the worker: node IDs, not nodes, since the user may delete a node meanwhile."""
+
+    volumeIDs: dict[str, str]
+    case: Case
+    segmentationID: str | None = None
+    tableID: str | None = None
+
+
+class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
+    """Base of every module's logic. A subclass sets `system`.
+
+    Volumes are given as one node for the system's first role or as a mapping of role names to nodes.
+    """
+
+    system: System
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        VTKObservationMixin.__init__(self)
+        self.bundlePath: Path | None = None
+        self._pending: _Pending | None = None
+        self._pipelines: dict[Path, Pipeline] = {}
+
+    # Running
+
+    def process(
+        self,
+        volumes: Any,
+        clinical: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        segmentationNode: Any = None,
+        tableNode: Any = None,
+        onProgress: ProgressCallback = silent,
+    ) -> Result:
+        """Run the system and wait for it: for the Python console, batch and tests. Opens no dialog.
+
+        Args:
+            volumes: a scalar volume node, or {role: node}.
+            clinical: clinical values, as in the panel or in the command line's JSON file.
+            settings: the system's settings by name; what is missing takes its default.
+            segmentationNode: receives the segments; a new one is made where None.
+            tableNode: receives the results; a new one is made where None.
+            onProgress: called with (fraction, message).
+
+        Raises:
+            InputError: unfit images or values; one sentence says what to do.
+            WorkerError: the worker failed; the scene is as it was.
+        """
+        self.startProcess(volumes, clinical, settings, segmentationNode, tableNode)
+        try:
+            findings = self.worker.wait(onProgress)
+        except BaseException:
+            self._pending = None
+            raise
+        return self._finish(findings)
+
+    def startProcess(
+        self,
+        volumes: Any,
+        clinical: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        segmentationNode: Any = None,
+        tableNode: Any = None,
+    ) -> None:
+        """Start a run and return at once; call `pollProcess` from a timer until it returns a Result."""
+        if self.isBusy:
+            raise InputError("A run is under way; wait for it or cancel it first.")
+        nodes = self._nodesByRole(volumes)
+        case = self.makeCase(nodes, clinical, settings)
+        self.worker.start_run(self.system.pipeline_path, self.currentBundle, case)
+        self._pending = _Pending(
+            {role: node.GetID() for role, node in nodes.items()},
+            case,
+            segmentationNode.GetID() if segmentationNode else None,
+            tableNode.GetID() if tableNode else None,
+        )
+
+    def pollProcess(self, onProgress: ProgressCallback = silent) -> Result | None:
+        """The result once it is there, else None; never waits. Raises what the run raised."""
+        from .worker import Done, Failed, Progress
+
+        if self._pending is None:
+            return None
+        for event in self.worker.poll():
+            if isinstance(event, Progress):
+                onProgress(event.fraction, event.message)
+            elif isinstance(event, Failed):
+                self._pending = None
+                raise event.error
+            elif isinstance(event, Done):
+                return self._finish(event.findings)
+        return None
+
+    def cancelProcess(self) -> None:
+        """Ask the run to stop; `pollProcess` raises Cancelled within a second. Does nothing when none is under way."""
+        if self._pending is not None:
+            self.worker.cancel()
+
+    @property
+    def isBusy(self) -> bool:
+        return self._pending is not None
+
+    @property
+    def worker(self) -> Any:
+        from .worker import shared_worker
+
+        return shared_worker()
+
+    # Measuring what is in the scene
+
+    def measure(
+        self,
+        volumes: Any,
+        segmentationNode: Any,
+        clinical: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        tableNode: Any = None,
+    ) -> Result:
+        """Measure the segments as they are now, whoever drew them; no network is run.
+
+        Raises:
+            InputError: the segmentation has none of the system's segments, or they are empty.
+        """
+        nodes = self._nodesByRole(volumes)
+        case = self.makeCase(nodes, clinical, settings)
+        return self._measureCase(case, nodes[self.system.primary.name], segmentationNode, tableNode)
+
+    def _measureCase(self, case: Case, volumeNode: Any, segmentationNode: Any, tableNode: Any) -> Result:
+        masks = scene.toMasks(segmentationNode, volumeNode)
+        masks = {name: mask for name, mask in masks.items() if name in self.system.segments}
+        name = self.system.segments[0]
+        if name not in masks or masks[name].is_empty:
+            raise InputError(
+                f"The segmentation '{segmentationNode.GetName()}' has no filled segment named '{name}'; "
+                "draw or rename it in Segment Editor."
+            )
+        findings = self.pipeline.measure(case, masks)
+        findings = replace(findings, masks=tuple(masks.values()))
+        nodes = scene.updateResults(findings, volumeNode, segmentationNode, tableNode)
+        return Result(findings, nodes, case)
+
+    def makeCase(
+        self, nodes: Mapping[str, Any], clinical: Mapping[str, Any] | None, settings: Mapping[str, Any] | None
+    ) -> Case:
+        """Check clinical values and settings, and read the volumes."""
+        values = check_clinical(clinical or {}, self.system.clinical_fields)
+        volumes: dict[str, Volume] = {}
+        for role in self.system.roles:
+            if role.name in nodes:
+                volumes[role.name] = scene.toVolume(nodes[role.name], role.modality)
+            elif role.required:
+                raise InputError(f"The {role.title} is missing; choose a volume for it.")
+        return Case(volumes, values, self.checkSettings(settings or {}))
+
+    def checkSettings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings given over the system's defaults; an unknown name is refused."""
+        defaults = self.system.library("pipeline").default_settings()
+        unknown = sorted(set(settings) - set(defaults))
+        if unknown:
+            raise InputError(f"The setting '{unknown[0]}' is not known; the settings are: {', '.join(defaults)}.")
+        return {**defaults, **settings}
+
+    @property
+    def currentBundle(self) -> Path:
+        return Path(self.bundlePath or self.system.default_bundle())
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline in this process, for measuring; its networks are never loaded here."""
+        path = self.currentBundle
+        if path not in self._pipelines:
+            self._pipelines = {path: self.system.make_pipeline(path)}
+        return self._pipelines[path]
+
+    # Files
+
+    def writeOutputs(
+        self, result: Result, folder: Path, sources: Mapping[str, Path] | None = None, clinical: Mapping | None = None
+    ) -> list[Path]:
+        """Write scene, segmentation, table, provenance and report of a result; all of them or none.
+
+        Args:
+            sources: files or folders that the volumes came from, for their SHA-256 in the provenance.
+            clinical: the clinical values as the user gave them.
+        """
+        from . import outputs
+
+        return outputs.write_outputs(result, self.pipeline.bundle, Path(folder), sources or {}, clinical or {})
+
+    # Helpers
+
+    def _nodesByRole(self, volumes: Any) -> dict[str, Any]:
+        nodes = dict(volumes) if isinstance(volumes, Mapping) else {self.system.primary.name: volumes}
+        nodes = {role: node for role, node in nodes.items() if node is not None}
+        unknown = set(nodes) - {role.name for role in self.system.roles}
+        if unknown:
+            raise InputError(f"There is no input named '{unknown.pop()}' in {self.system.module}.")
+        if self.system.primary.name not in nodes:
+            raise InputError(f"The {self.system.primary.title} is missing; choose a volume for it.")
+        return nodes
+
+    def _finish(self, findings: Findings) -> Result:
+        pending, self._pending = self._pending, None
+        volumeNode = slicer.mrmlScene.GetNodeByID(pending.volumeIDs[self.system.primary.name])
+        if volumeNode is None:
+            raise InputError("The volume was removed from the scene during the run; its results were dropped.")
+        nodes = scene.fromFindings(
+            findings,
+            volumeNode,
+            slicer.mrmlScene.GetNodeByID(pending.segmentationID) if pending.segmentationID else None,
+            slicer.mrmlScene.GetNodeByID(pending.tableID) if pending.tableID else None,
+        )
+        return Result(findings, nodes, pending.case)

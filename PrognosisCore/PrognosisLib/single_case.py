@@ -1,0 +1,56 @@
+"""One patient from files to files, through the scene and the module's own Logic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from . import headless
+from .clinical import check_clinical, read_clinical
+from .errors import InputError
+from .pipeline import Progress, silent
+from .readers import read_volume
+from .systems import System
+
+
+def run_case(
+    system: System,
+    images: Mapping[str, Path],
+    output: Path,
+    *,
+    clinical_file: Path | None = None,
+    segmentation_file: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    bundle: Path | None = None,
+    series: str | None = None,
+    on_progress: Progress = silent,
+) -> list[Path]:
+    """Read images {role: file or DICOM folder}, run the system (or measure a segmentation), write the outputs.
+
+    Raises:
+        InputError: one sentence that says what is wrong and how to mend it; nothing was written.
+    """
+    if Path(output).is_file():
+        raise InputError(f"The output '{output}' is a file; name a folder.")
+    clinical = read_clinical(clinical_file) if clinical_file else {}
+    check_clinical(clinical, system.clinical_fields)
+    roles = {role.name: role for role in system.roles}
+    on_progress(0.0, "Reading the images")
+    volumes = {name: read_volume(path, roles[name].modality, series=series) for name, path in images.items()}
+    headless.start()
+    from . import scene
+
+    headless.loadModule(system.module)
+    logic = getattr(import_module(system.module), f"{system.module}Logic")()
+    logic.bundlePath = bundle
+    nodes = {name: scene.fromVolume(volume) for name, volume in volumes.items()}
+    if segmentation_file is None:
+        result = logic.process(nodes, clinical, settings, onProgress=on_progress)
+    else:
+        segmentation = scene.loadSegmentation(segmentation_file)
+        result = logic.measure(nodes, segmentation, clinical, settings)
+    on_progress(0.95, "Writing the results")
+    sources = dict(images) | ({"segmentation": segmentation_file} if segmentation_file else {})
+    return logic.writeOutputs(result, output, sources, clinical)

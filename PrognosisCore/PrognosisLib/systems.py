@@ -1,0 +1,94 @@
+"""The systems of this extension: what the command line, the batch and the panels must know of each, in one table.
+
+Plain data: naming a system here imports nothing of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .clinical import ClinicalField, fields_of
+from .errors import InputError
+
+EXTENSION_FOLDER = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Role:
+    """One input image of a system: its name in Case.volumes and on the command line (`--ct`), and its modality."""
+
+    name: str
+    title: str
+    modality: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class System:
+    """One published system.
+
+    Args:
+        name: on the command line ("spleen").
+        module: the scripted module ("SpleenVolume"); its library is `<module>Lib`.
+        pipeline: class of the library's pipeline.py.
+        roles: input images, the first one carries the segmentation.
+        segments: segment names that the system measures.
+        clinical: keys of the clinical values that it uses (see clinical.py).
+    """
+
+    name: str
+    module: str
+    pipeline: str
+    roles: tuple[Role, ...]
+    segments: tuple[str, ...]
+    clinical: tuple[str, ...] = ()
+
+    @property
+    def clinical_fields(self) -> tuple[ClinicalField, ...]:
+        return fields_of(self.clinical)
+
+    @property
+    def pipeline_path(self) -> str:
+        return f"{self.module}Lib.pipeline:{self.pipeline}"
+
+    @property
+    def primary(self) -> Role:
+        return self.roles[0]
+
+    def library(self, submodule: str) -> Any:
+        """A submodule of the system's library, imported on demand."""
+        return import_module(f"{self.module}Lib.{submodule}")
+
+    def default_bundle(self) -> Path:
+        """The bundle that ships with the module, beside its library."""
+        return Path(import_module(f"{self.module}Lib").__file__).resolve().parents[1] / "Resources" / "Bundle"
+
+    def make_pipeline(self, bundle: Path | None = None) -> Any:
+        return getattr(self.library("pipeline"), self.pipeline)(Path(bundle or self.default_bundle()))
+
+
+TACE_VALUES = (
+    *("age", "sex", "bilirubin", "albumin", "inr", "creatinine", "sodium", "dialysis", "platelets", "ascites"),
+    *("encephalopathy", "afp", "tumor_size", "tumor_number", "ast_before_tace", "ast_after_tace"),
+    *("child_pugh_before_tace", "child_pugh_after_tace", "radiological_response"),
+)
+
+SYSTEMS: dict[str, System] = {
+    "spleen": System(
+        name="spleen",
+        module="SpleenVolume",
+        pipeline="SpleenPipeline",
+        roles=(Role("ct", "CT", "CT"),),
+        segments=("Spleen", "Liver"),
+        clinical=TACE_VALUES,
+    ),
+}
+
+
+def find_system(name: str) -> System:
+    if name not in SYSTEMS:
+        raise InputError(f"The system '{name}' is not known; choose one of: {', '.join(SYSTEMS)}.")
+    return SYSTEMS[name]
