@@ -12,7 +12,7 @@ import numpy as np
 
 from .colors import segment_color
 from .findings import Mask
-from .volume import Grid, resample, to_sitk_index_space
+from .volume import Grid, Volume, bin_shrink, resample, to_sitk_index_space
 
 STEPS = 240  # lattice steps along the longest side of the scene
 SMOOTH_STEPS = 1.2  # least smoothing, in lattice steps
@@ -87,7 +87,8 @@ def _cast(
     matrix[:3, :3] = viewpoint.axes.T * step
     matrix[:3, 3] = viewpoint.axes.T @ (center + (first + 0.5) * step)
     lattice = Grid(tuple((last - first)[::-1]), matrix)
-    field = _smooth(resample(mask.array, mask.cropped_grid.ijk_to_ras, lattice), mask, step)
+    smooth = _smooth(mask, step)
+    field = resample(smooth.array, smooth.ijk_to_ras, lattice)
     level = min(0.5, 0.5 * float(field.max()))  # a segment of a few voxels must not vanish by smoothing
 
     inside = field > level
@@ -104,11 +105,21 @@ def _cast(
     return row[shown], column[shown], depth[shown], _light(normal[shown], segment_color(mask.name))
 
 
-def _smooth(field: np.ndarray, mask: Mask, step: float) -> np.ndarray:
+def _smooth(mask: Mask, step: float) -> Volume:
+    """The mask as a smooth field 0..1 on a lattice no finer than `step`, with an empty border."""
     import SimpleITK as sitk
 
-    sigma = max(SMOOTH_STEPS, SMOOTH_SLICES * float(mask.grid.spacing.max()) / step)
-    return sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(to_sitk_index_space(field), sigma))
+    grid = mask.cropped_grid
+    factors = np.maximum(1, np.floor(step / grid.spacing + 1e-3)).astype(int)
+    border = [(4 * f, 5 * f) for f in factors[::-1]]
+    matrix = grid.ijk_to_ras.copy()
+    matrix[:3, 3] -= matrix[:3, :3] @ (4.0 * factors)
+    padded = bin_shrink(Volume(np.pad(mask.array.astype(np.uint8) * 255, border), matrix), step)
+    spacing = padded.grid.spacing
+    width = max(SMOOTH_STEPS * step, SMOOTH_SLICES * float(spacing.max()))
+    image = sitk.Cast(to_sitk_index_space(padded.array), sitk.sitkFloat32)
+    smooth = sitk.SmoothingRecursiveGaussian(image, [float(width / n) for n in spacing])
+    return padded.with_array(sitk.GetArrayFromImage(smooth) / np.float32(255.0))
 
 
 def _slope(field: np.ndarray, k: np.ndarray, j: np.ndarray, i: np.ndarray) -> np.ndarray:
