@@ -9,13 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from .colors import BLACK, BLUE, GREEN, PURPLE, VERMILION
+from .colors import BLACK, BLUE, GREEN, PURPLE, VERMILION, dash
 from .findings import SIMULATED, Curve
 
 SMALL, NORMAL, TITLE = 8, 9, 11  # points
 INK = "#1a1a1a"
-# Told apart by dash as well as by color, so that a gray print can be read.
-STYLES = ((BLUE, "-"), (VERMILION, (0, (6, 2))), (GREEN, (0, (2, 1.5))), (PURPLE, (0, (6, 2, 1, 2))))
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE)
 
 
 def group_charts(curves: Iterable[Curve]) -> list[list[Curve]]:
@@ -32,12 +31,13 @@ def draw_chart(axes: Axes, curves: Sequence[Curve], wrap: int = 80) -> list[Line
     A simulated curve is named so in the legend, and the title says "simulated cohort".
     """
     handles = []
-    styles = iter(STYLES * (len(curves) // len(STYLES) + 1))
+    others = 0
     for curve in curves:
-        color, dash = (BLACK, "-") if curve.emphasized else next(styles)
+        color, pattern = (BLACK, "-") if curve.emphasized else (PALETTE[others % len(PALETTE)], dash(others))
+        others += not curve.emphasized
         x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
         draw = "steps-post" if curve.step else "default"
-        look = {"color": color, "linestyle": dash, "linewidth": 2.8 if curve.emphasized else 1.6}
+        look = {"color": color, "linestyle": pattern, "linewidth": 2.8 if curve.emphasized else 1.6}
         axes.plot(x, y, drawstyle=draw, zorder=4 if curve.emphasized else 3, **look)
         if curve.lower is not None and curve.upper is not None:
             step = "post" if curve.step else None

@@ -1,6 +1,7 @@
-"""One color per segment, the same in pictures and in the scene, told apart by color-blind readers.
+"""Colors of pictures: segments as in the scene, curves in a palette that color-blind readers can tell apart.
 
-The colors are those of Okabe and Ito (Color Universal Design, 2008), as red, green, blue in 0..1.
+Red, green, blue in 0..1. The palette is that of Okabe and Ito (Color Universal Design, 2008). Segments and curves also
+differ in their dashes, so that no picture depends on color alone.
 """
 
 from __future__ import annotations
@@ -16,18 +17,27 @@ VERMILION = (0.835, 0.369, 0.000)
 PURPLE = (0.800, 0.475, 0.655)
 BLACK = (0.0, 0.0, 0.0)
 
+# 0..255, as 3D Slicer's General Anatomy list has them; scene/terminology.py gives the scene the same.
 SEGMENT_COLORS = {
-    "Spleen": SKY_BLUE,
-    "Liver": ORANGE,
-    "Hematoma": VERMILION,
-    "Intraventricular hemorrhage": SKY_BLUE,
-    "Perihematomal edema": YELLOW,
-    "Hematoma growth": PURPLE,
+    "Spleen": (157, 108, 162),
+    "Liver": (221, 130, 101),
+    "Hematoma": (188, 65, 28),
+    "Intraventricular hemorrhage": (233, 137, 64),
+    "Perihematomal edema": (140, 224, 228),
+    "Hematoma growth": (244, 214, 49),
 }
 # Readable as a thin line on gray; for segments of other names.
 _OTHERS = (GREEN, YELLOW, PURPLE, SKY_BLUE, VERMILION, ORANGE)
+# Line pattern of the first, second, ... segment or curve of a picture.
+DASHES = ("-", (0, (6, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 
 
 def segment_color(name: str) -> tuple[float, float, float]:
     """Color of a segment, always the same for the same name."""
-    return SEGMENT_COLORS.get(name, _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)])
+    if name in SEGMENT_COLORS:
+        return tuple(part / 255.0 for part in SEGMENT_COLORS[name])
+    return _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]
+
+
+def dash(index: int) -> str | tuple:
+    return DASHES[index % len(DASHES)]

@@ -13,7 +13,7 @@ import matplotlib.patheffects as effects
 import numpy as np
 from matplotlib.axes import Axes
 
-from .colors import segment_color
+from .colors import dash, segment_color
 from .findings import Mask
 from .surface import SurfaceView, render
 from .volume import Grid, Volume, ras_grid, resample
@@ -109,7 +109,7 @@ def draw_slice(
     ends = target.corners_ras()
     extent = (ends[:, across].min(), ends[:, across].max(), ends[:, up].min(), ends[:, up].max())
     axes.imshow(plane, "gray", origin="lower", extent=extent, vmin=darkest, vmax=darkest + window[0])
-    for mask in masks:
+    for index, mask in enumerate(masks):
         if mask.is_empty:
             continue
         inside = _sample(mask.array, mask.cropped_grid, target, 0.0).squeeze(2 - view.normal)
@@ -120,7 +120,10 @@ def draw_slice(
             for a, b, n in zip(extent[::2], extent[1::2], inside.shape[::-1], strict=True)
         )
         lines = axes.contour(x, y, inside, levels=[0.5], colors=[segment_color(mask.name)])
-        lines.set(linewidth=1.6 if mask.visible else 1.0, linestyle="-" if mask.visible else (0, (4, 2)))
+        width = 2.0 if mask.visible else 1.2
+        lines.set(linewidth=width, linestyle=dash(index))
+        # a dark rim, so that no color is lost on tissue of its own brightness
+        lines.set_path_effects([effects.withStroke(linewidth=width + 1.2, foreground="#00000099")])
     axes.set(xlim=(high[across], low[across]), ylim=(low[up], high[up]), facecolor="black", xticks=[], yticks=[])
     draw_letters(axes, view)
     draw_scale_bar(axes, float(high[across] - low[across]))

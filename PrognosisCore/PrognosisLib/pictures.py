@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .charts import draw_chart, group_charts
-from .colors import segment_color
+from .colors import dash, segment_color
 from .findings import SIMULATED, Curve, Findings, Mask
 from .panels import (
     AXIAL,
@@ -180,7 +180,8 @@ def _footer(figure: Figure, masks: Sequence[Mask], note: str, edge: float, top: 
     if not masks:
         return
     handles = [
-        Line2D([], [], color=segment_color(m.name), linewidth=3, linestyle="-" if m.visible else "--") for m in masks
+        Line2D([], [], color=segment_color(mask.name), linewidth=3 if mask.visible else 1.8, linestyle=dash(index))
+        for index, mask in enumerate(masks)
     ]
     legend = figure.legend(
         handles,
