@@ -1,0 +1,91 @@
+"""Cohort files: one row a case, paths relative to the file, columns as `prognosis simulate` writes them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+from .output import write_atomic
+
+
+@dataclass(frozen=True)
+class CohortCase:
+    """One row: `case` and `patient` identifiers, image and label files by column, and every other column as text."""
+
+    case: str
+    patient: str
+    files: Mapping[str, Path]
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_simulated(self) -> bool:
+        return self.values.get("simulated", "").lower() in ("1", "yes", "true")
+
+
+def read_cohort(path: Path, file_columns: Sequence[str]) -> list[CohortCase]:
+    """The cases of a cohort file.
+
+    Args:
+        file_columns: columns that hold paths ("ct", "labels"); every one of them must be there and its files exist.
+
+    Raises:
+        InputError: no such file, a column is missing, a case is named twice, or a file of a case does not exist.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no cohort file '{path}'; give a CSV as `prognosis simulate` writes it.")
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows:
+        raise InputError(f"The cohort file '{path.name}' has no rows; add one row a case.")
+    for column in ("case", *file_columns):
+        if column not in rows[0]:
+            raise InputError(f"The cohort file '{path.name}' has no column '{column}'; add it to the header and rows.")
+    cases: dict[str, CohortCase] = {}
+    for row in rows:
+        name = (row["case"] or "").strip()
+        if not name or name in cases:
+            raise InputError(f"The case '{name}' stands twice or has no name in '{path.name}'; name every case once.")
+        files = {column: (path.parent / row[column]).resolve() for column in file_columns}
+        for column, file in files.items():
+            if not row[column] or not file.exists():
+                message = f"Case '{name}': there is no file '{row[column]}' (column {column}); correct the path."
+                raise InputError(message)
+        others = {key: value or "" for key, value in row.items() if key not in (*file_columns, "case", "patient")}
+        cases[name] = CohortCase(name, (row.get("patient") or name).strip(), files, others)
+    return list(cases.values())
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """A CSV with a column for every key that occurs, in order of appearance; whole or not at all."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return write_atomic(path, text.getvalue())
+
+
+def split_by_patient(
+    cases: Sequence[CohortCase], validation: Sequence[str]
+) -> tuple[list[CohortCase], list[CohortCase]]:
+    """Training and validation cases; `validation` names patients, and all cases of a patient fall on one side.
+
+    Raises:
+        InputError: a named patient is not in the cohort, or one side is left empty.
+    """
+    known = {case.patient for case in cases}
+    for patient in validation:
+        if patient not in known:
+            raise InputError(f"The validation patient '{patient}' is not in the cohort; correct the name.")
+    held = set(validation)
+    training = [case for case in cases if case.patient not in held]
+    if not training:
+        raise InputError("Every patient is held out for validation; leave some for training.")
+    return training, [case for case in cases if case.patient in held]

@@ -1,0 +1,171 @@
+"""`prognosis train spleen` and `prognosis evaluate spleen`: from a cohort file to a model bundle and its figures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from PrognosisLib import evaluation
+from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient, write_rows
+from PrognosisLib.errors import InputError
+from PrognosisLib.output import write_atomic
+from PrognosisLib.patches import TrainingCase
+from PrognosisLib.pipeline import Case
+from PrognosisLib.readers import read_volume
+from PrognosisLib.volume import Volume
+
+from . import network
+from .patients import simulate, simulate_for_training
+from .pipeline import SpleenPipeline, default_settings
+from .training import LIVER, SPLEEN, PatchSource, Sampling
+
+__all__ = ["evaluate", "simulate", "train"]
+
+logger = logging.getLogger(__name__)
+FILES = ("ct", "labels")
+# 97.5 % quantile of Student's t for 5 degrees of freedom: few held-out patients, so a wider interval.
+T_QUANTILE = 2.571
+
+
+def load_case(case: CohortCase) -> tuple[Volume, Volume]:
+    """CT and label map of a cohort row, on one grid.
+
+    Raises:
+        InputError: the label map lies on another grid than the CT.
+    """
+    image, labels = read_volume(case.files["ct"], "CT"), read_volume(case.files["labels"], "labels")
+    if not image.grid.same_as(labels.grid, tolerance_mm=0.1):
+        raise InputError(f"Case '{case.case}': the labels lie on another grid than the CT; resample them onto the CT.")
+    return image, labels
+
+
+def train(
+    output: Path,
+    cohort: Path | None = None,
+    steps: int = 4000,
+    simulated: int = 40,
+    seed: int = 0,
+    validation: str = "",
+    threads: int = 0,
+    command: Sequence[str] | None = None,
+) -> list[Path]:
+    """Train both networks on a cohort and simulated patients, fit the risk models, and write a model bundle.
+
+    Work in progress lies in `<output>-training`; running the same command again resumes it.
+
+    Args:
+        output: folder of the bundle to write.
+        cohort: CSV with the columns case, ct, labels (and patient, simulated); None trains on simulated patients only.
+        steps: training steps of each network.
+        simulated: simulated patients to add.
+        validation: patients held out, separated by commas.
+        threads: CPU threads; 0 leaves it to torch.
+
+    Raises:
+        InputError: the cohort is unfit.
+    """
+    import torch
+
+    from PrognosisLib.training import LoopSettings, TrainingRun
+
+    from .packing import write_spleen_bundle
+
+    if threads:
+        torch.set_num_threads(threads)
+    work = output.with_name(output.name + "-training")
+    held = [name.strip() for name in validation.split(",") if name.strip()]
+    cases, kept_out = split_by_patient(read_cohort(cohort, FILES), held) if cohort else ([], [])
+    if simulated:
+        made = simulate_for_training(work / "simulated", simulated, seed + 1000)
+        cases = cases + read_cohort(made, FILES)
+    patients = [TrainingCase.from_volumes(c.case, *load_case(c), simulated=c.is_simulated) for c in cases]
+    networks = {}
+    for stage in (network.COARSE, network.FINE):
+        torch.manual_seed(seed)
+        source = PatchSource(patients, Sampling(stage))
+        run = TrainingRun(network.build(stage), source, LoopSettings(steps=steps, seed=seed), work / stage.name)
+        run.run()
+        networks[stage.name] = run.final_network()
+    record = {
+        "command": " ".join(command or ["prognosis", *sys.argv[1:]]),
+        "seed": seed,
+        "steps": steps,
+        "training": [case.case for case in cases if not case.is_simulated],
+        "training_simulated": sum(case.is_simulated for case in cases),
+        "validation": [case.case for case in kept_out],
+    }
+    return write_spleen_bundle(output, networks, record, kept_out, work)
+
+
+def segment_case(pipeline: SpleenPipeline, case: CohortCase) -> tuple[dict[str, Any], Any]:
+    """One evaluation row, and the findings."""
+    image, labels = load_case(case)
+    found = pipeline.segment(Case({"ct": image}, settings=default_settings()))
+    row: dict[str, Any] = {"case": case.case}
+    for name, label in (("Spleen", SPLEEN), ("Liver", LIVER)):
+        truth = labels.array == label
+        if not truth.any():
+            continue
+        mask = found.mask(name)
+        predicted = mask.full().astype(bool) if mask else np.zeros(truth.shape, dtype=bool)
+        key = name.lower()
+        row[f"{key}_true_mL"] = float(truth.sum()) * image.grid.voxel_volume_ml
+        row[f"{key}_mL"] = float(predicted.sum()) * image.grid.voxel_volume_ml
+        row[f"{key}_dice"] = evaluation.dice(truth, predicted)
+        row[f"{key}_hd95_mm"] = evaluation.hausdorff95(truth, predicted, image.grid.ijk_to_ras)
+        row[f"{key}_volume_error_percent"] = 100.0 * (row[f"{key}_mL"] / row[f"{key}_true_mL"] - 1.0)
+        if mask is not None and mask.volume_ml is not None:
+            row[f"{key}_lower_mL"], row[f"{key}_upper_mL"] = mask.volume_ml.lower, mask.volume_ml.upper
+    row["seconds"] = round(sum(found.provenance["seconds"].values()), 2)
+    return row, found
+
+
+def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and worst Dice, median absolute volume error, mean HD95 and interval coverage, with n."""
+    figures: dict[str, Any] = {}
+    for organ in ("spleen", "liver"):
+        dice = np.array([row[f"{organ}_dice"] for row in rows if f"{organ}_dice" in row])
+        if not len(dice):
+            continue
+        error = np.array([abs(row[f"{organ}_volume_error_percent"]) for row in rows if f"{organ}_dice" in row])
+        distance = np.array([row[f"{organ}_hd95_mm"] for row in rows if f"{organ}_dice" in row])
+        figures[organ] = {
+            "n": len(dice),
+            "dice_mean": round(float(dice.mean()), 4),
+            "dice_sd": round(float(dice.std(ddof=1)), 4) if len(dice) > 1 else None,
+            "dice_worst": round(float(dice.min()), 4),
+            "volume_error_median_percent": round(float(np.median(error)), 2),
+            "hd95_mean_mm": round(float(np.mean(distance[np.isfinite(distance)])), 2),
+        }
+        covered = [
+            row[f"{organ}_lower_mL"] <= row[f"{organ}_true_mL"] <= row[f"{organ}_upper_mL"]
+            for row in rows
+            if f"{organ}_lower_mL" in row
+        ]
+        if covered:
+            figures[organ]["interval_covers"] = f"{sum(covered)} of {len(covered)}"
+    return figures
+
+
+def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Path]:
+    """Dice, 95 % Hausdorff distance, volume error and interval coverage of every case of a cohort with labels."""
+    from PrognosisLib.systems import SYSTEMS
+
+    pipeline = SYSTEMS["spleen"].make_pipeline(bundle)
+    rows = []
+    for case in read_cohort(cohort, FILES):
+        row, _ = segment_case(pipeline, case)
+        logger.info("%s", row)
+        rows.append(row)
+    output.mkdir(parents=True, exist_ok=True)
+    figures = {"bundle": pipeline.bundle.identity, **summarize(rows)}
+    return [
+        write_rows(output / "cases.csv", rows),
+        write_atomic(output / "summary.json", json.dumps(figures, indent=2) + "\n"),
+    ]
