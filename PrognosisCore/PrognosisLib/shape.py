@@ -157,8 +157,9 @@ class AxialStack:
 
         steps = np.linalg.norm(self.steps, axis=1)
         depth = ndimage.distance_transform_edt(np.pad(self.array[plane], 1), sampling=steps)
-        # The distance runs to the nearest outside voxel's center; the border lies half a voxel before it.
-        return max(float(2.0 * depth.max() - steps.mean()), float(steps.min()))
+        # The distance runs to the nearest outside center, which lies from nothing (round border) to half a voxel (a
+        # border along the lattice) behind the border: a quarter on either side.
+        return float(2.0 * depth.max() - 0.5 * steps.mean())
 
 
 def axial_stack(mask: Mask) -> AxialStack:
