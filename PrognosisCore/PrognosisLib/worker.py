@@ -6,34 +6,21 @@ No thread and no event loop is needed here (PythonQt starves threads): a timer t
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import re
-import secrets
-import shutil
 import signal
-import site
-import subprocess
-import sys
 import time
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Client, Connection, wait
 from pathlib import Path
 
 from . import payload
 from .errors import BundleError, Cancelled, InputError, WorkerError
 from .findings import Findings
 from .pipeline import Case
-from .worker_child import ORDER_VARIABLE
+from .worker_process import Child, Ended, default_executable
 
 # A cooperative pipeline stops at its next progress report; after this many seconds the process is killed.
 CANCEL_SECONDS = 0.6
-START_SECONDS = 60.0
-END_SECONDS = 2.0
-STDERR_LINES = 8
 CANCELLED = "The run was cancelled; nothing was changed."
 
 
@@ -60,19 +47,6 @@ class Failed:
 Event = Progress | Done | Failed
 
 
-class _Ended(Exception):
-    """The child process closed its connection or ended."""
-
-
-def default_executable() -> str:
-    """The Python that runs the worker: in Slicer the PythonSlicer beside it, elsewhere this interpreter."""
-    if "slicer" in sys.modules:
-        home = os.environ.get("SLICER_HOME")
-        beside = shutil.which("PythonSlicer", path=os.path.join(home, "bin")) if home else None
-        return beside or shutil.which("PythonSlicer") or sys.executable
-    return sys.executable
-
-
 class Worker:
     """Runs pipelines in a warm child process, one at a time.
 
@@ -86,7 +60,7 @@ class Worker:
     def __init__(self, executable: str | None = None) -> None:
         self.executable = executable
         self.peak_memory_mb: float | None = None
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._run: _Run | None = None
 
     def __enter__(self) -> Worker:
@@ -122,7 +96,7 @@ class Worker:
         if self._child and (self._child.is_dead or self._child.threads != threads):
             self.close()
         if self._child is None:
-            self._child = _Child(self.executable or default_executable(), threads)
+            self._child = Child(self.executable or default_executable(), threads)
         try:
             path = payload.save(case, self._child.folders)
         except OSError as error:
@@ -203,7 +177,7 @@ class Worker:
             if child.is_connected and not run.is_sent:
                 run.is_sent = True
                 child.send(run.order)
-        except _Ended:
+        except Ended:
             return self._ended(run, child)
         if message is not None:
             return self._event(message, run, child)
@@ -212,7 +186,7 @@ class Worker:
             return Failed(Cancelled(CANCELLED))
         return None
 
-    def _event(self, message: dict, run: _Run, child: _Child) -> Event:
+    def _event(self, message: dict, run: _Run, child: Child) -> Event:
         if message["type"] == "progress":
             return Progress(message["fraction"], message["message"])
         if message["type"] == "failed":
@@ -224,7 +198,7 @@ class Worker:
         findings = payload.load(child.own_file(message["payload"]))
         return Failed(Cancelled(CANCELLED)) if run.kill_at is not None else Done(findings)
 
-    def _ended(self, run: _Run, child: _Child) -> Failed:
+    def _ended(self, run: _Run, child: Child) -> Failed:
         code = child.exit_code()
         words = child.last_words()
         self._drop_child()
@@ -244,161 +218,6 @@ class _Run:
     size: str
     is_sent: bool = False
     kill_at: float | None = None
-
-
-class _Child:
-    """The process, its connection and its private folders; all of them go together, at the latest when the
-    interpreter ends or the object is collected."""
-
-    def __init__(self, executable: str, threads: int | None) -> None:
-        self.executable, self.threads = executable, threads
-        self.folders = payload.make_folders()
-        name = f"prognosis-{secrets.token_hex(8)}"
-        self._address = rf"\\.\pipe\{name}" if sys.platform == "win32" else str(self.folders[-1] / "socket")
-        self._key = secrets.token_bytes(32)
-        self._connection: Connection | None = None
-        self._give_up_at = time.monotonic() + START_SECONDS
-        self._stderr = self.folders[-1] / "stderr.txt"
-        order = {"address": self._address, "key": self._key.hex(), "folders": [str(f) for f in self.folders]}
-        try:
-            self._process = self._start({**_environment(threads), ORDER_VARIABLE: json.dumps(order)})
-        except OSError as error:
-            payload.remove_folders(self.folders)
-            raise WorkerError(
-                f"The Python interpreter '{executable}' cannot be started ({error.strerror}); "
-                "reinstall 3D Slicer or choose another interpreter."
-            ) from error
-        self._pids = {self._process.pid}
-        self._finalizer = weakref.finalize(self, _destroy, self._process, self._pids, self.folders, os.getpid())
-
-    def _start(self, environment: dict[str, str]) -> subprocess.Popen:
-        # A session of its own, so that the whole tree (a launcher, too) can be killed and Ctrl-C stays with the parent.
-        flags = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
-        with self._stderr.open("ab") as stream:
-            return subprocess.Popen(
-                [self.executable, "-m", "PrognosisLib.worker_child"],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                env=environment,
-                start_new_session=True,
-                **flags,
-            )
-
-    @property
-    def pid(self) -> int:
-        """Of the Python process; of its launcher until it has answered."""
-        others = self._pids - {self._process.pid}
-        return others.pop() if others else self._process.pid
-
-    @property
-    def is_dead(self) -> bool:
-        return self._process.poll() is not None
-
-    @property
-    def is_connected(self) -> bool:
-        return self._connection is not None
-
-    def send(self, message: dict) -> None:
-        with contextlib.suppress(OSError):  # where the child is gone, receive() finds out and says why
-            self._connection.send_bytes(json.dumps(message).encode())
-
-    def receive(self) -> dict | None:
-        """The next message, or None where there is none yet.
-
-        Raises:
-            _Ended: the child is gone and all its messages have been read.
-        """
-        try:
-            if self._connection is None and not self._connect():
-                return None
-            if not self._connection.poll():
-                return None
-            message = json.loads(self._connection.recv_bytes())
-        except (EOFError, ConnectionError, BrokenPipeError) as error:
-            raise _Ended from error
-        if message["type"] == "hello":
-            self._pids.add(message["pid"])
-            return self.receive()
-        return message
-
-    def _connect(self) -> bool:
-        was_dead = self.is_dead
-        try:
-            self._connection = Client(self._address, authkey=self._key)
-        except (FileNotFoundError, ConnectionRefusedError):
-            if was_dead or time.monotonic() > self._give_up_at:
-                raise _Ended from None
-            return False
-        return True
-
-    def wait(self, seconds: float) -> None:
-        """Sleep until something may have happened, at most `seconds`."""
-        if self._connection is None:
-            time.sleep(min(seconds, 0.01))
-        else:
-            wait([self._connection], seconds)
-
-    def own_file(self, path: str) -> Path:
-        if Path(path).parent not in self.folders:
-            raise WorkerError("The worker answered with a file that is not its own; run again.")
-        return Path(path)
-
-    def exit_code(self) -> int | None:
-        """Exit code of the ended process (negative: signal); None where it had to be killed."""
-        try:
-            return self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            return None
-
-    def last_words(self) -> str:
-        """The last lines of its stderr; of a fatal signal the first ones, which say where it happened."""
-        text = self._stderr.read_bytes()[-20000:].decode(errors="replace").replace("\0", "")
-        before, fatal, after = text.rpartition("Fatal Python error")
-        lines = [line for line in (fatal + after if fatal else before + after).splitlines() if line.strip()]
-        return "\n".join(lines[:STDERR_LINES] if fatal else lines[-STDERR_LINES:]) or "(none)"
-
-    def destroy(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._finalizer()
-
-
-def _destroy(process: subprocess.Popen, pids: set[int], folders: Sequence[Path], owner: int) -> None:
-    """Kill the process tree and remove its files; does nothing in a fork of the owner."""
-    if os.getpid() != owner:
-        return
-    if sys.platform == "win32":
-        for pid in pids:
-            command = ["taskkill", "/F", "/T", "/PID", str(pid)]
-            subprocess.run(command, capture_output=True, creationflags=subprocess.CREATE_NO_WINDOW, check=False)
-    else:
-        for kill, pid in [(os.killpg, process.pid), *((os.kill, pid) for pid in pids - {process.pid})]:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended already
-                kill(pid, signal.SIGKILL)
-    process.kill()
-    process.wait()
-    payload.remove_folders(folders)
-
-
-def _environment(threads: int | None) -> dict[str, str]:
-    """The parent's environment and import path, with libraries that sleep, not spin, between their parallel parts."""
-    library = os.path.dirname(os.__file__)
-    # What the child's interpreter has by itself must keep its place behind the standard library.
-    own = {library, os.path.join(library, "lib-dynload"), site.getusersitepackages(), *site.getsitepackages()}
-    entries = [os.path.abspath(entry) for entry in sys.path if os.path.isdir(entry or ".")]
-    paths = [entry for entry in dict.fromkeys(entries) if entry not in own]
-    changes = {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONSAFEPATH": "1",
-        "PYTHONIOENCODING": "utf-8",
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "KMP_BLOCKTIME": "0",
-    }
-    if threads:
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
-        changes |= dict.fromkeys(names, str(int(threads)))
-    return {**os.environ, **changes}
 
 
 def _describe(case: Case) -> str:

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from PrognosisLib import payload, worker
+from PrognosisLib import payload
 from PrognosisLib.errors import BundleError, Cancelled, InputError, WorkerError
 from PrognosisLib.pipeline import Case
 from PrognosisLib.volume import Volume
 from PrognosisLib.worker import Done, Failed, Progress, Worker, shared_worker
+from PrognosisLib.worker_process import default_executable
 
 GOOD = "worker_pipelines:Doubling"
 BAD = "worker_pipelines:Misbehaving"
@@ -389,9 +390,9 @@ def test_slicer_runs_the_python_beside_it(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "slicer", object())
     monkeypatch.setenv("SLICER_HOME", str(tmp_path))
     if sys.platform != "win32":
-        assert worker.default_executable() == str(beside)
+        assert default_executable() == str(beside)
     monkeypatch.delitem(sys.modules, "slicer")
-    assert worker.default_executable() == sys.executable
+    assert default_executable() == sys.executable
 
 
 @pytest.mark.parametrize("order", ["C", "F", "strided", "subclass"])
