@@ -1,0 +1,35 @@
+"""The only place that knows MRML: nodes to Volumes and Masks, Findings to nodes, nodes to files.
+
+Import it only where Slicer or `PrognosisLib.headless` has started a scene. Everything works on `slicer.mrmlScene`.
+
+Coordinates: a Volume is in world RAS, as the user sees the node. Findings come back to the voxels they were computed
+on: the nodes get the volume's own IJK-to-RAS matrix and the same parent transform.
+"""
+
+from .files import saveScene, saveSegmentation, saveTable
+from .observe import SegmentationObserver, observeSegmentation, removeObserver
+from .places import worldGrid
+from .results import Nodes, findResults, fromFindings
+from .segments import findSegmentID, toMasks
+from .tables import readTable, resultText, updateTable
+from .volumes import fromVolume, toVolume
+
+__all__ = [
+    "Nodes",
+    "SegmentationObserver",
+    "findResults",
+    "findSegmentID",
+    "fromFindings",
+    "fromVolume",
+    "observeSegmentation",
+    "readTable",
+    "removeObserver",
+    "resultText",
+    "saveScene",
+    "saveSegmentation",
+    "saveTable",
+    "toMasks",
+    "toVolume",
+    "updateTable",
+    "worldGrid",
+]

@@ -1,0 +1,167 @@
+"""Findings to nodes: segmentation, results table, charts and heat maps, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import slicer
+
+from ..errors import InputError
+from ..findings import Findings
+from ..volume import Grid
+from .places import ROLE, Placement, findMarked, ijkToLocal, mark, newNode, placeBeside, unmark
+from .plots import CHART_ROLE, POINTS_ROLE, SERIES_ROLE, restoreOnUndo, updateCharts
+from .segments import isUntouched, writeMasks
+from .tables import RESULTS_ROLE, updateTable
+from .volumes import heatMapImage, setImage, styleHeatMap
+
+SEGMENTATION_ROLE, HEAT_MAP_ROLE = "segmentation", "heat map"
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The nodes that hold the findings of one run. `plotTables` has the points of each chart."""
+
+    segmentation: object | None = None
+    table: object | None = None
+    plotCharts: tuple = ()
+    plotSeries: tuple = ()
+    plotTables: tuple = ()
+    heatMaps: tuple = ()
+
+
+def fromFindings(
+    findings: Findings, volumeNode, segmentationNode=None, tableNode=None, grid: Grid | None = None
+) -> Nodes:
+    """Writes findings into the scene; if anything fails, the scene is as it was.
+
+    Findings without masks (measured again after an edit) leave the segmentation alone and update the rest.
+
+    Args:
+        findings: of one run.
+        volumeNode: the volume that was measured. Findings go under its parent transform and beside it in the subject
+            hierarchy; under a non-linear one they stay in the world, where `toVolume(harden=True)` saw them.
+        segmentationNode: to write into: segments of the same name are replaced, others kept. None: that of an earlier
+            run of this system on this volume, if no voxel of it was edited since; else a new one.
+        tableNode: to write into; None: that of the earlier run on the same segmentation, else a new one.
+        grid: the lattice of the Volume that the run was given. With it, findings go to the right voxels even if the
+            user has changed the transform meanwhile; needed if the transform is not linear.
+
+    Returns:
+        the nodes; charts, series and heat maps of an earlier run are used again, and what it had more is removed.
+
+    Raises:
+        InputError: the volume is gone or changed, or the segmentation given cannot take the masks.
+        ValueError: findings that contradict themselves.
+    """
+    with _allOrNothing() as undo:
+        placement = Placement(volumeNode, grid)
+        segmentation = _writeSegmentation(findings, volumeNode, segmentationNode, placement, undo)
+        table = _writeTable(findings, volumeNode, segmentation, tableNode, undo)
+        charts, series, points, stale = updateCharts(findings, volumeNode, segmentation, undo)
+        heatMaps = _writeHeatMaps(findings, volumeNode, segmentation, placement, undo)
+        undo.pop_all()
+        for node in stale:
+            slicer.mrmlScene.RemoveNode(node)
+    return Nodes(segmentation, table, charts, series, points, heatMaps)
+
+
+def findResults(system: str, volumeNode, segmentationNode=None) -> Nodes:
+    """The nodes of an earlier run, also in a reloaded scene; members are None or empty where there are none.
+
+    Without `segmentationNode`, the newest segmentation that the system wrote for the volume is taken.
+    """
+    if segmentationNode is None:
+        segmentationNode = next(reversed(findMarked(SEGMENTATION_ROLE, system, volumeNode)), None)
+    place = (system, volumeNode, segmentationNode)
+    return Nodes(
+        segmentationNode,
+        next(iter(findMarked(RESULTS_ROLE, *place)), None),
+        *(tuple(findMarked(role, *place)) for role in (CHART_ROLE, SERIES_ROLE, POINTS_ROLE, HEAT_MAP_ROLE)),
+    )
+
+
+@contextmanager
+def _allOrNothing() -> Iterator[ExitStack]:
+    """One batch of scene changes. An exception undoes what was put on the stack and removes the nodes that are new."""
+    scene = slicer.mrmlScene
+    before = {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+    scene.StartState(scene.BatchProcessState)
+    try:
+        with ExitStack() as undo:
+            undo.callback(_removeNodesBeyond, before)
+            yield undo
+    finally:
+        scene.EndState(scene.BatchProcessState)
+
+
+def _removeNodesBeyond(before: set[str]) -> None:
+    scene = slicer.mrmlScene
+    nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+    for node in reversed([node for node in nodes if node.GetID() not in before]):
+        scene.RemoveNode(node)
+
+
+def _checkNode(node, className: str, what: str) -> None:
+    if not node.IsA(className) or not slicer.mrmlScene.IsNodePresent(node):
+        raise InputError(f"'{node.GetName()}' is no {what} of this scene; choose another or none.")
+
+
+def _writeSegmentation(findings: Findings, volumeNode, node, placement: Placement, undo: ExitStack):
+    if node is not None:
+        _checkNode(node, "vtkMRMLSegmentationNode", "segmentation")
+    if not findings.masks:
+        return node
+    isOurs = node is None
+    if node is None:
+        earlier = findMarked(SEGMENTATION_ROLE, findings.system, volumeNode)
+        node = next((one for one in reversed(earlier) if isUntouched(one)), None)
+    if node is None:
+        node = newNode("vtkMRMLSegmentationNode", f"{volumeNode.GetName()} segmentation")
+        node.CreateDefaultDisplayNodes()
+        placeBeside(node, volumeNode)
+    if node.GetAttribute(ROLE) is None and node.GetSegmentation().GetNumberOfSegments() == 0:
+        mark(node, SEGMENTATION_ROLE, findings.system, volumeNode)
+        undo.callback(unmark, node)
+    with slicer.util.NodeModify(node):
+        writeMasks(findings.masks, node, volumeNode, placement, isOurs, undo)
+    return node
+
+
+def _writeTable(findings: Findings, volumeNode, segmentationNode, node, undo: ExitStack):
+    if node is not None:
+        _checkNode(node, "vtkMRMLTableNode", "table")
+    else:
+        node = next(iter(findMarked(RESULTS_ROLE, findings.system, volumeNode, segmentationNode)), None)
+    if node is None:
+        node = newNode("vtkMRMLTableNode", f"{volumeNode.GetName()} results")
+        placeBeside(node, volumeNode)
+    else:
+        restoreOnUndo(node, undo)
+    mark(node, RESULTS_ROLE, findings.system, volumeNode, segmentationNode)
+    updateTable(node, findings)
+    return node
+
+
+def _writeHeatMaps(findings: Findings, volumeNode, segmentationNode, placement: Placement, undo: ExitStack) -> tuple:
+    """Volumes under the scan's transform; those of an earlier run with the same name get the new image."""
+    nodes = []
+    place = (findings.system, volumeNode, segmentationNode)
+    for heatMap in findings.heat_maps:
+        image = heatMapImage(heatMap)
+        node = next(iter(findMarked(HEAT_MAP_ROLE, *place, heatMap=heatMap.name)), None)
+        if node is None:
+            node = newNode("vtkMRMLScalarVolumeNode", heatMap.name)
+            mark(node, HEAT_MAP_ROLE, *place, heatMap=heatMap.name)
+            styleHeatMap(node)
+            placeBeside(node, volumeNode)
+        else:
+            undo.callback(setImage, node, node.GetImageData(), ijkToLocal(node))
+            undo.callback(node.SetAndObserveTransformNodeID, node.GetTransformNodeID())
+        transformNode = placement.transformNode
+        node.SetAndObserveTransformNodeID(transformNode.GetID() if transformNode else None)
+        setImage(node, image, placement.localMatrix(heatMap.grid))
+        nodes.append(node)
+    return tuple(nodes)

@@ -1,0 +1,394 @@
+"""Masks to segments and back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import replace
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+from ..errors import InputError
+from ..findings import Interval, Mask
+from ..volume import Grid, resample
+from .places import Placement, hasLinearPlace, parentToWorld, worldGrid
+from .terminology import ENTRIES, recognize
+
+LABELMAP = "Binary labelmap"
+SURFACE = "Closed surface"
+REFERENCE_GEOMETRY = "Reference image geometry"
+
+# What the network knew about its mask, kept as tags of the segment; true only while the checksum fits the voxels.
+CHECKSUM_TAG = "Prognosis.checksum"
+LOWER_TAG = "Prognosis.volume_lower_ml"
+UPPER_TAG = "Prognosis.volume_upper_ml"
+CONFIDENCE_TAG = "Prognosis.confidence"
+EVIDENCE_TAGS = (CHECKSUM_TAG, LOWER_TAG, UPPER_TAG, CONFIDENCE_TAG)
+
+# Two lattices are the same if their voxels are closer than this part of a voxel.
+SAME_VOXEL = 0.01
+
+
+# Reading
+
+
+def toMasks(
+    segmentationNode, volumeNode, names: Collection[str] | None = None, grid: Grid | None = None
+) -> dict[str, Mask]:
+    """The segments as masks on the volume's voxels, by name.
+
+    Segments of another geometry or under other transforms are resampled; surfaces are converted, on a copy. A segment
+    with the name (upper or lower case alike) or else the terminology of a standard segment gets the standard name.
+    `volume_ml` and `confidence` are there only as long as no voxel was edited since the network's run.
+
+    Args:
+        segmentationNode: vtkMRMLSegmentationNode; not changed.
+        volumeNode: the volume on whose voxels the masks are wanted.
+        names: read only these, to save time; all by default.
+        grid: the voxels wanted, in world RAS, where they are not the volume node's (hardened copy).
+
+    Raises:
+        InputError: no segmentation, two segments claim the same wanted name, or the volume is under a non-linear
+            transform and no grid is given.
+    """
+    if segmentationNode is None or not segmentationNode.IsA("vtkMRMLSegmentationNode"):
+        raise InputError("No segmentation is chosen; choose one.")
+    grid = worldGrid(volumeNode) if grid is None else grid
+    display = segmentationNode.GetDisplayNode()
+    masks = {}
+    for segmentID, name in _namesByID(segmentationNode, names).items():
+        mask = _readSegment(segmentationNode, segmentID, name, grid)
+        isVisible = display is None or bool(display.GetSegmentVisibility(segmentID))
+        masks[name] = replace(mask, visible=isVisible)
+    return masks
+
+
+def findSegmentID(segmentationNode, name: str) -> str | None:
+    """The ID of the segment that `toMasks` gives under this name; None if there is none."""
+    return next((key for key, value in _namesByID(segmentationNode, {name}).items() if value == name), None)
+
+
+def isUntouched(segmentationNode) -> bool:
+    """Whether every segment was written by a run and no voxel of it edited since."""
+    segmentation = segmentationNode.GetSegmentation()
+    segments = [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
+    return bool(segments) and all(_isUnedited(segment) for segment in segments)
+
+
+def _namesByID(segmentationNode, wanted: Collection[str] | None) -> dict[str, str]:
+    segmentation = segmentationNode.GetSegmentation()
+    ids = list(segmentation.GetSegmentIDs())
+    segments = [segmentation.GetSegment(segmentID) for segmentID in ids]
+    standard = recognize([(segment.GetName() or "", _terminology(segment)) for segment in segments])
+    names: dict[str, str] = {}
+    for segmentID, segment, known in zip(ids, segments, standard, strict=True):
+        name = known or segment.GetName() or segmentID
+        if wanted is not None and name not in wanted:
+            continue
+        if name in names.values() and known is None and wanted is None:
+            name = f"{name} ({segmentID})"
+        elif name in names.values():
+            raise InputError(
+                f"'{segmentationNode.GetName()}' has two segments named '{name}'; rename or remove one of them."
+            )
+        names[segmentID] = name
+    return names
+
+
+def _readSegment(segmentationNode, segmentID: str, name: str, grid: Grid) -> Mask:
+    """One segment on the grid; without the network's evidence."""
+    isLinear = hasLinearPlace(segmentationNode)
+    toWorld = parentToWorld(segmentationNode) if isLinear else np.eye(4)
+    image, label = _labelmap(segmentationNode, segmentID, np.linalg.inv(toWorld) @ grid.ijk_to_ras, grid.shape)
+    if image is None:
+        return Mask.from_full(name, np.zeros((0, 0, 0), dtype=bool), grid)
+    if not isLinear:
+        image = _inWorld(segmentationNode, image, label)
+        label = 1
+    inside, start = _filledBox(image, label)
+    if inside is None:
+        return Mask.from_full(name, np.zeros((0, 0, 0), dtype=bool), grid)
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
+    mask = _onGrid(name, inside, start, toWorld @ slicer.util.arrayFromVTKMatrix(matrix), grid)
+    return replace(mask, **_evidence(segment, inside, start))
+
+
+def _labelmap(segmentationNode, segmentID: str, ijkToLocal: np.ndarray, shape: tuple[int, int, int]):
+    """A segment's labelmap, shared with its node, and its label value; (None, 0) for an empty segment.
+
+    A surface is converted on the lattice given, in the segmentation's own coordinates.
+    """
+    segmentation = segmentationNode.GetSegmentation()
+    segment = segmentation.GetSegment(segmentID)
+    image = segment.GetRepresentation(LABELMAP)
+    isSource = segmentation.GetSourceRepresentationName() == LABELMAP
+    surface = segment.GetRepresentation(SURFACE)
+    if not isSource and surface is not None:
+        if surface.GetNumberOfPoints() == 0:
+            return None, 0
+        copy = slicer.vtkSegmentation()
+        copy.SetSourceRepresentationName(SURFACE)
+        copy.CopySegmentFromSegmentation(segmentation, segmentID)
+        copy.GetSegment(segmentID).RemoveRepresentation(LABELMAP)
+        copy.SetConversionParameter(REFERENCE_GEOMETRY, _serialized(ijkToLocal, shape))
+        if not copy.CreateRepresentation(LABELMAP):
+            raise InputError(f"The surface of segment '{segment.GetName()}' cannot be converted; repair or redraw it.")
+        segment = copy.GetSegment(segmentID)
+        image = segment.GetRepresentation(LABELMAP)
+    return (None, 0) if _isEmpty(image) else (image, segment.GetLabelValue())
+
+
+def _isEmpty(image) -> bool:
+    return image is None or image.IsEmpty() or image.GetPointData().GetScalars() is None
+
+
+def _inWorld(segmentationNode, image, label: int):
+    """A labelmap of 0 and 1 with the segmentation's non-linear transform applied, in world RAS."""
+    single = slicer.vtkOrientedImageData()
+    single.DeepCopy(image)
+    values = vtk_to_numpy(single.GetPointData().GetScalars())
+    values[:] = values == label
+    slicer.vtkSlicerSegmentationsModuleLogic.ApplyParentTransformToOrientedImageData(segmentationNode, single)
+    return single
+
+
+def _filledBox(image, label: int) -> tuple[np.ndarray | None, np.ndarray]:
+    """The segment's voxels cropped to their box, bool (k, j, i), and the index of its first voxel; None if empty."""
+    extent = image.GetExtent()
+    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    start = np.array(extent[::2])[::-1]
+    inside = values == label
+    for axis in range(3):
+        filled = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+        if not len(filled):
+            return None, start
+        start[axis] += filled[0]
+        inside = np.moveaxis(np.moveaxis(inside, axis, 0)[filled[0] : filled[-1] + 1], 0, axis)
+    return inside, start
+
+
+def _onGrid(name: str, inside: np.ndarray, start: np.ndarray, ijkToWorld: np.ndarray, grid: Grid) -> Mask:
+    """Voxels of another lattice on the grid: copied where the lattices agree, else interpolated."""
+    toGrid = np.linalg.inv(grid.ijk_to_ras) @ ijkToWorld
+    ends = np.array(np.meshgrid(*zip(start, start + inside.shape, strict=True))).reshape(3, -1).T[:, ::-1]
+    moved = ends @ toGrid[:3, :3].T + toGrid[:3, 3] - ends
+    offset = np.round(moved[0])
+    if np.abs(moved - offset).max() < SAME_VOXEL:
+        first = start + offset[::-1].astype(int)
+        return _clipped(name, inside, first, grid)
+    padded = np.pad(inside, 1)
+    own = Grid(grid.shape, ijkToWorld).sub_grid(
+        tuple(slice(int(a) - 1, int(a) + n + 1) for a, n in zip(start, inside.shape, strict=True))
+    )
+    box = grid.box_around(own)
+    if box is None:
+        return Mask.from_full(name, np.zeros((0, 0, 0), dtype=bool), grid)
+    target = grid.sub_grid(box)
+    # A sample midway between two voxels would be counted at both ends of a row: the shift gives it to one of them.
+    matrix = target.ijk_to_ras.copy()
+    matrix[:3, 3] += 1e-3 * matrix[:3, :3].sum(axis=1)
+    values = resample(padded, own.ijk_to_ras, Grid(target.shape, matrix))
+    return _clipped(name, values >= 0.5, np.array([part.start for part in box]), grid)
+
+
+def _clipped(name: str, inside: np.ndarray, first: np.ndarray, grid: Grid) -> Mask:
+    """A mask of voxels that begin at `first`, less what lies outside the grid."""
+    low = np.clip(first, 0, grid.shape)
+    high = np.clip(first + inside.shape, 0, grid.shape)
+    part = inside[tuple(slice(a, b) for a, b in zip(low - first, high - first, strict=True))]
+    return tight(Mask(name, part, tuple(int(n) for n in low), grid))
+
+
+def tight(mask: Mask) -> Mask:
+    """The same mask with its box cropped to the filled voxels, as the checksum needs it."""
+    cropped = Mask.from_full(mask.name, mask.array, mask.grid)
+    if cropped.is_empty:
+        return replace(mask, array=cropped.array, start=(0, 0, 0))
+    return replace(
+        mask, array=cropped.array, start=tuple(a + b for a, b in zip(mask.start, cropped.start, strict=True))
+    )
+
+
+def _evidence(segment, inside: np.ndarray, start: np.ndarray) -> dict:
+    """What the tags say about the segment, if it is still the one they were written for.
+
+    Compared on its own lattice: a volume may come back from a file with its slices in the other order.
+    """
+    if _tag(segment, CHECKSUM_TAG) != _checksum(inside, start):
+        return {}
+    lower, upper, confidence = (_tag(segment, name) for name in (LOWER_TAG, UPPER_TAG, CONFIDENCE_TAG))
+    return {
+        "volume_ml": Interval(float(lower), float(upper)) if lower and upper else None,
+        "confidence": float(confidence) if confidence else None,
+    }
+
+
+def _isUnedited(segment) -> bool:
+    image = segment.GetRepresentation(LABELMAP)
+    inside, start = (None, np.zeros(3, dtype=int)) if _isEmpty(image) else _filledBox(image, segment.GetLabelValue())
+    return _tag(segment, CHECKSUM_TAG) == _checksum(inside, start)
+
+
+def _checksum(inside: np.ndarray | None, start: np.ndarray) -> str:
+    """As `Mask.checksum` of a mask with a tight box; None stands for no voxel."""
+    if inside is None:
+        inside, start = np.zeros((0, 0, 0), dtype=bool), np.zeros(3, dtype=int)
+    return str(Mask("", inside, tuple(int(n) for n in start), Grid((1, 1, 1), np.eye(4))).checksum)
+
+
+def _tag(segment, name: str) -> str:
+    value = vtk.mutable("")
+    return str(value) if segment.GetTag(name, value) else ""
+
+
+def _terminology(segment) -> str:
+    return _tag(segment, slicer.vtkSegment.GetTerminologyEntryTagName())
+
+
+# Writing
+
+
+def writeMasks(masks: tuple[Mask, ...], node, volumeNode, placement: Placement, isOurs: bool, undo: ExitStack) -> None:
+    """Puts masks into a segmentation node; segments of the same name are replaced, others kept.
+
+    Every change gets its way back onto `undo`. `isOurs`: the node holds nothing but what this extension wrote.
+
+    Raises:
+        InputError: the node holds surfaces only, or is under a non-linear transform.
+    """
+    segmentation = node.GetSegmentation()
+    if segmentation.GetNumberOfSegments() == 0:
+        _setPlace(node, volumeNode, placement, undo)
+    elif segmentation.GetSourceRepresentationName() != LABELMAP:
+        raise InputError(
+            f"The segments of '{node.GetName()}' are surfaces; choose another segmentation for the result, or make "
+            "'Binary labelmap' the source representation in the Segmentations module."
+        )
+    fromShared = np.linalg.inv(parentToWorld(node)) @ placement.toWorld
+    if node.GetParentTransformNode() is placement.transformNode:
+        fromShared = np.eye(4)
+    hadSurface = segmentation.ContainsRepresentation(SURFACE)
+    for mask in masks:
+        mask = tight(mask)
+        image = _orientedImage(mask, fromShared @ placement.localMatrix(mask.grid))
+        segmentID = _segmentIDWithName(segmentation, mask.name)
+        if segmentID is None:
+            _addSegment(node, mask, image, undo)
+        else:
+            _replaceSegment(segmentation, segmentID, mask, image, undo)
+    if isOurs:
+        # Segments that do not overlap share one layer: less memory, and a 3-D file that other programs read.
+        segmentation.CollapseBinaryLabelmaps(False)
+    if hadSurface:
+        node.CreateClosedSurfaceRepresentation()
+
+
+def _segmentIDWithName(segmentation, name: str) -> str | None:
+    ids = segmentation.GetSegmentIDs()
+    return next((key for key in ids if segmentation.GetSegment(key).GetName().casefold() == name.casefold()), None)
+
+
+def _setPlace(node, volumeNode, placement: Placement, undo: ExitStack) -> None:
+    """Puts an empty segmentation where the volume is; the transform comes before any labelmap."""
+    segmentation = node.GetSegmentation()
+    undo.callback(node.SetAndObserveTransformNodeID, node.GetTransformNodeID())
+    undo.callback(
+        segmentation.SetConversionParameter, REFERENCE_GEOMETRY, segmentation.GetConversionParameter(REFERENCE_GEOMETRY)
+    )
+    undo.callback(segmentation.SetSourceRepresentationName, segmentation.GetSourceRepresentationName())
+    segmentation.SetSourceRepresentationName(LABELMAP)
+    transformNode = placement.transformNode
+    node.SetAndObserveTransformNodeID(transformNode.GetID() if transformNode else None)
+    if hasLinearPlace(volumeNode):
+        role = node.GetReferenceImageGeometryReferenceRole()
+        undo.callback(node.SetNodeReferenceID, role, node.GetNodeReferenceID(role))
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+    geometry = _serialized(placement.reference, placement.grid.shape)
+    segmentation.SetConversionParameter(REFERENCE_GEOMETRY, geometry)
+
+
+def _addSegment(node, mask: Mask, image, undo: ExitStack) -> None:
+    segment = slicer.vtkSegment()
+    segment.SetName(mask.name)
+    segment.SetNameAutoGenerated(False)
+    entry = ENTRIES.get(mask.name)
+    if entry is not None:
+        segment.SetTag(segment.GetTerminologyEntryTagName(), entry.serialized())
+        segment.SetColor(*(value / 255.0 for value in entry.color))
+        segment.SetColorAutoGenerated(False)
+    segment.AddRepresentation(LABELMAP, image)
+    _setEvidence(segment, mask)
+    segmentation = node.GetSegmentation()
+    segmentID = segmentation.GenerateUniqueSegmentID(mask.name)
+    if not segmentation.AddSegment(segment, segmentID):
+        raise RuntimeError(f"The segment '{mask.name}' cannot be added to '{node.GetName()}'.")
+    undo.callback(segmentation.RemoveSegment, segmentID)
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetSegmentVisibility(segmentID, mask.visible)
+
+
+def _replaceSegment(segmentation, segmentID: str, mask: Mask, image, undo: ExitStack) -> None:
+    """Gives a segment other voxels; ID, name, color, display and order stay as the user has them."""
+    # Otherwise its old voxels would stay behind in the labelmap that it shares with other segments.
+    segmentation.SeparateSegmentLabelmap(segmentID)
+    segment = segmentation.GetSegment(segmentID)
+    undo.callback(_setLabelmap, segment, segment.GetRepresentation(LABELMAP), segment.GetLabelValue())
+    for tag in EVIDENCE_TAGS:
+        undo.callback(_setTag, segment, tag, _tag(segment, tag))
+    _setLabelmap(segment, image, 1)
+    _setEvidence(segment, mask)
+
+
+def _setLabelmap(segment, image, label: int) -> None:
+    segment.RemoveRepresentation(SURFACE)
+    segment.AddRepresentation(LABELMAP, image)
+    segment.SetLabelValue(label)
+    # Tells the segmentation, and through it views and observers, that the source representation is another.
+    image.Modified()
+
+
+def _setEvidence(segment, mask: Mask) -> None:
+    interval = mask.volume_ml
+    _setTag(segment, CHECKSUM_TAG, _checksum(None if mask.is_empty else mask.array, np.array(mask.start)))
+    _setTag(segment, LOWER_TAG, repr(float(interval.lower)) if interval else "")
+    _setTag(segment, UPPER_TAG, repr(float(interval.upper)) if interval else "")
+    _setTag(segment, CONFIDENCE_TAG, "" if mask.confidence is None else repr(float(mask.confidence)))
+
+
+def _setTag(segment, name: str, value: str) -> None:
+    if value:
+        segment.SetTag(name, value)
+    else:
+        segment.RemoveTag(name)
+
+
+def _orientedImage(mask: Mask, ijkToLocal: np.ndarray):
+    """The mask's box as a labelmap of 0 and 1 whose extent counts from the whole grid's first voxel."""
+    if any(start < 0 or stop > n for start, stop, n in zip(mask.start, _stop(mask), mask.grid.shape, strict=True)):
+        raise ValueError(f"The box of mask '{mask.name}' leaves its grid.")
+    image = slicer.vtkOrientedImageData()
+    bounds = [(a, b - 1) for a, b in zip(mask.start, _stop(mask), strict=True)][::-1]
+    image.SetExtent([end for pair in bounds for end in pair])
+    scalars = numpy_to_vtk(mask.array.astype(np.uint8).reshape(-1), deep=True)
+    scalars.SetName("ImageScalars")
+    image.GetPointData().SetScalars(scalars)
+    image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijkToLocal))
+    return image
+
+
+def _stop(mask: Mask) -> tuple[int, ...]:
+    return tuple(a + n for a, n in zip(mask.start, mask.array.shape, strict=True))
+
+
+def _serialized(ijkToLocal: np.ndarray, shape: tuple[int, int, int]) -> str:
+    """A lattice as segmentations store it in their conversion parameters."""
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(0, shape[2] - 1, 0, shape[1] - 1, 0, shape[0] - 1)
+    image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijkToLocal))
+    return slicer.vtkSegmentationConverter.SerializeImageGeometry(image)
