@@ -24,7 +24,7 @@ HU: dict[str, tuple[float, float, float, float, float]] = {
     "lung": (-860, -858, -855, -856, 25),
     "effusion": (8, 8, 9, 9, 2),
     "bone": (620, 620, 630, 630, 110),
-    "marrow": (165, 170, 185, 178, 32),
+    "marrow": (185, 190, 205, 198, 16),
     "disc": (75, 76, 80, 80, 8),
     "cord": (28, 28, 30, 30, 4),
     "bowel wall": (38, 78, 84, 72, 8),
@@ -58,7 +58,7 @@ SLAB_VOXELS = 400_000
 
 @dataclass(frozen=True)
 class SimulatedCT:
-    """`hu` int16 and `labels` uint8 on one grid (k, j, i); `ijk_to_ras` 4x4 maps (i, j, k, 1) to mm; `truth` by name."""
+    """`hu` int16 and `labels` uint8 on one grid (k, j, i); `ijk_to_ras` takes (i, j, k, 1) to mm; `truth` by name."""
 
     hu: np.ndarray
     labels: np.ndarray
@@ -157,11 +157,12 @@ def _acquisition(par, low, high, spacing, max_size) -> tuple[np.ndarray, np.ndar
 
 
 def _drawing_grid(size: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Size and spacing (i, j, k) of the grid on which the anatomy is drawn: not too fine, and slices no thicker than 3 mm."""
+    """Size and spacing (i, j, k) of the grid of the drawing: not too fine, and thick slices in three."""
     extent = size * step
     target = np.maximum(step, FINEST_MM)
-    target[2] = min(target[2], 3.0)
     fine = np.where(np.abs(target - step) < 1e-9, size, np.ceil(extent / target)).astype(int)
+    if step[2] > max(3.0, 1.5 * step[0]):
+        fine[2] = 3 * size[2]  # an odd number, so that a label never has exactly half a slice
     return fine, extent / fine
 
 
@@ -182,7 +183,7 @@ def _to_canonical(matrix: np.ndarray, pose: np.ndarray) -> np.ndarray:
 
 
 def _draw(patient: Patient, grid: Grid, voxel_mL: float, tissues: Tissues):
-    """Noise-free HU, labels, labels without the organs, and volumes by name; drawn in slabs, which saves memory and time."""
+    """Noise-free HU, labels, labels without the organs, and volumes by name; slabs save memory and time."""
     hu = np.empty(grid.shape, np.float32)
     labels, context = np.empty(grid.shape, np.uint8), np.empty(grid.shape, np.uint8)
     truth = dict.fromkeys(("spleen_mL", "liver_mL", "ascites_mL"), 0.0)
@@ -314,7 +315,7 @@ def _resample_labels(labels: np.ndarray, context: np.ndarray, weights: list[np.n
 
 
 def _add_noise(hu: np.ndarray, par: AbdomenParameters, step: np.ndarray, rng: np.random.Generator) -> None:
-    """Quantum noise shaped in plane by the reconstruction kernel, stronger at the axis, and horizontal streaks; in place."""
+    """Quantum noise shaped in plane by the kernel, stronger at the axis, and horizontal streaks; in place."""
     sigma = par.kernel_mm / step[:2]
     nk, nj, ni = hu.shape
     y, x = np.linspace(-1, 1, nj)[:, None], np.linspace(-1, 1, ni)[None, :]

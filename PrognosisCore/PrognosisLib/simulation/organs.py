@@ -1,7 +1,7 @@
 """Shapes of a simulated patient's organs in a canonical frame, mm: +x patient right, +y anterior, +z superior.
 
-The origin lies in front of the spine at the level of the first lumbar vertebra; the patient's size scales the frame. Places
-and proportions were laid out by eye against public portal-venous CT (BTCV).
+The origin lies in front of the spine at the level of the first lumbar vertebra; the patient's size scales the frame.
+Places and proportions were laid out by eye against public portal-venous CT (BTCV).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _superellipse(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 class Patient:
-    """Everything random about one patient, drawn at once, so that shapes do not depend on the grid they are drawn on."""
+    """Everything random about one patient, drawn at once, so that no shape depends on the grid it is drawn on."""
 
     def __init__(self, parameters: AbdomenParameters, seed: int):
         self.par = parameters
@@ -127,7 +127,7 @@ class Patient:
 
     def spinal_block(self, s: Space) -> np.ndarray:
         """Spine and the muscles beside and behind it: nothing abdominal lies there."""
-        x, y, z = s.p
+        x, y, _ = s.p
         back = np.sqrt((np.abs(x) / 58) ** 2 + ((y + 104) / 27) ** 2) * 34 - 34
         spine = np.sqrt((x / 33) ** 2 + ((y + 58) / 32) ** 2) * 32 - 32
         return np.minimum(back, spine)
@@ -180,13 +180,13 @@ class Patient:
         push, fill = self.swell, 0.55 + 0.6 * self.par.stomach_fill
         m = self._move(0, 5)
         points = np.array(
-            [(-52, -18, 82), (-66, 4, 62), (-72, 32, 30), (-58, 52, -2), (-28, 60, -26), (10, 52, -22), (34, 38, -10)],
+            [(-54, -16, 86), (-66, 4, 62), (-72, 32, 30), (-58, 52, -2), (-28, 60, -26), (10, 52, -22), (34, 38, -10)],
             float,
         )
         points += m
         points[:4, 0] += push * np.array([28, 34, 40, 34])
         points[:4, 1] += push * np.array([30, 26, 18, 10])
-        return tube(s.p, points, np.array([38, 40, 34, 28, 22, 16, 9]) * fill)
+        return tube(s.p, points, np.array([40, 40, 34, 28, 22, 16, 9]) * fill)
 
     def left_kidney(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Center, radii and rotation of the left kidney."""
@@ -207,15 +207,13 @@ class Patient:
 
     def spleen_limits(self, s: Space) -> np.ndarray:
         """Where the spleen may lie: under the diaphragm, within the wall, beside kidney, stomach and spine."""
-        gap = 4.0 + 0.4 * np.clip(self.par.ascites_mL / 200, 0, 8)
-        free = np.maximum(s.cavity + gap, self.diaphragm(s) + gap)
         center, radii, turn = self.left_kidney()
         kidney = ellipsoid(s.p, center, radii, turn)
         stomach = self.stomach(s) if self.swell < 0.75 else self.stomach(s) + 60 * (self.swell - 0.75)
         m = self._move(5, 3)
         hollow = ellipsoid(s.p, np.array([-48, 8, 50]) + m, (46, 48, 75)) + 160 * self.swell**2
         block = self.spinal_block(s)
-        limits = smooth_max(free, 5 - kidney, 6)
+        limits = smooth_max(self._under_diaphragm(s), 5 - kidney, 6)
         limits = smooth_max(limits, 4 - stomach, 8)
         limits = smooth_max(limits, -hollow, 10)
         # nothing of the spleen lies behind and medial to the kidney
@@ -227,14 +225,9 @@ class Patient:
         """The spleen before its limits: grows from the left dome downward, forward and across the midline."""
         t, par = self.swell, self.par
         small = min((par.spleen_mL / 180) ** (1 / 3), 1.0) if par.spleen_mL > 0 else 1.0
-        center = np.array([-106, -52, 50]) * (1 - t) + np.array([-80, -6, -30]) * t + self._move(6, 4)
+        center = np.array([-100, -61, 48]) * (1 - t) + np.array([-80, -6, -30]) * t + self._move(6, 4)
         radii = (np.array([40, 50, 56]) * small * (1 - t) + np.array([80, 78, 150]) * t) * (1 + 0.07 * self.jitter[7])
         d = ellipsoid(s.p, center, np.abs(radii), rotation(np.array([18, 12, -10]) * (1 - t) + self._move(8, 7)))
-        if par.spleen_tip > 0:
-            start = center + np.array([8, 5, 0.55 * radii[2]])
-            end = np.array([-92, -30, 86]) + par.spleen_tip * np.array([62, 72, -6])
-            middle = 0.5 * (start + end) + np.array([-12, 6, 10])
-            d = smooth_min(d, tube(s.p, [start, middle, end], (22, 17, 10)), 14)
         if par.spleen_lobulation > 0:
             lobe = center + np.array([24, 22, -14]) * small + self._move(9, 6)
             d = smooth_min(d, ellipsoid(s.p, lobe, np.array([15, 17, 20]) * par.spleen_lobulation + 3), 9)
@@ -244,18 +237,38 @@ class Patient:
             d = smooth_max(d, -ellipsoid(s.p, ahead, (34, 9 + 13 * par.spleen_cleft, 1.8), turn), 3)
         return d + 2.0 * s.value(self.ripples)
 
+    def spleen_tip(self, s: Space) -> np.ndarray | None:
+        """The tip that some spleens send along the diaphragm, round the stomach, to the left liver lobe."""
+        reach = self.par.spleen_tip
+        if reach <= 0:
+            return None
+        start, middle, end = np.array([(-112, -40, 70), (-112, 4, 70), (-84, 46, 66)]) + self._move(10, 3)
+        size = min((self.par.spleen_mL / 180) ** (1 / 3), 1.0)
+        route = [start, start + (middle - start) * min(2 * reach, 1.0)]
+        if reach > 0.5:
+            route.append(middle + (end - middle) * (2 * reach - 1))
+        tip = tube(s.p, route, np.array([22, 18, 13])[: len(route)] * size)
+        return smooth_max(tip, self._under_diaphragm(s), 4)
+
     def spleen(self, s: Space) -> np.ndarray:
-        return smooth_max(self.spleen_shape(s) - np.float32(self.spleen_level), self.spleen_limits(s), 4)
+        d = smooth_max(self.spleen_shape(s) - np.float32(self.spleen_level), self.spleen_limits(s), 4)
+        tip = self.spleen_tip(s)
+        return d if tip is None else np.minimum(d, tip)
+
+    def _under_diaphragm(self, s: Space) -> np.ndarray:
+        """Room for the spleen under the diaphragm and within the wall, less a rim for ascites."""
+        gap = 2.5 + 0.5 * np.clip(self.par.ascites_mL / 200, 0, 8)
+        return np.maximum(s.cavity + gap, self.diaphragm(s) + gap)
 
     def liver_limits(self, s: Space) -> np.ndarray:
-        gap = 3.5 + 1.2 * np.clip(self.par.ascites_mL / 200, 0, 10)
+        gap = 2.0 + 1.2 * np.clip(self.par.ascites_mL / 200, 0, 10)
         free = np.maximum(s.cavity + gap, self.diaphragm(s) + np.minimum(gap, 8))
         center, radii, turn = self.right_kidney()
         limits = smooth_max(free, 4 - ellipsoid(s.p, center, radii, turn), 8)
         return np.maximum(limits, 6 - self.spinal_block(s))
 
     def liver_shape(self, s: Space) -> np.ndarray:
-        """Right lobe, left lobe and caudate before their limits; cirrhosis shrinks the first and enlarges the others."""
+        """Right lobe, left lobe and caudate before their limits; cirrhosis shrinks the first, enlarges the others."""
         c, par = self.par.cirrhosis, self.par
         m = self._move(11, 5)
         right = ellipsoid(s.p, np.array([84, 4, 24]) + m, (78 - 10 * c, 98 - 8 * c, 92 - 26 * c), rotation((0, -16, 0)))
@@ -265,7 +278,10 @@ class Patient:
         left = ellipsoid(s.p, middle, radii, rotation((-14, 16 - 8 * reach, 0)))
         caudate = ellipsoid(s.p, np.array([20, 10, 36]), (15 + 9 * c, 16 + 8 * c, 26 + 12 * c))
         d = smooth_min(smooth_min(right, left, 24), caudate, 8)
-        d = d + 3.0 * s.value(self.ripples)
+        # it fills the right dome, and thins out below towards its lateral tip
+        x, _, z = s.p
+        d = d - 0.45 * np.clip(z - 30, 0, 80) * np.clip((x + 20) / 60, 0, 1)
+        d = d + 0.35 * np.clip(8 - z, 0, None) * np.clip((100 - x) / 70, 0, 1) + 3.0 * s.value(self.ripples)
         return d + (2.0 * c) * s.value(self.nodules) if c > 0.15 else d
 
     def liver(self, s: Space) -> np.ndarray:
@@ -283,12 +299,16 @@ class Patient:
         volume = self.par.spleen_mL
         if volume <= 0:
             return 0.0, (0.0, 0.0)
-        step = 3.0 if volume < 500 else 5.0
-        low, high = ((-160, -115, -40), (0, 70, 135)) if volume < 500 else ((-165, -115, -300), (75, 100, 135))
+        step = 3.0 if volume < 250 else 5.0
+        low, high = ((-165, -115, -60), (0, 80, 135)) if volume < 250 else ((-165, -115, -320), (80, 100, 135))
         s, voxel_mL = self._fit(low, high, step)
         shape, limits = self.spleen_shape(s), self.spleen_limits(s)
-        level = solve_level(shape, limits, voxel_mL, step, volume)
-        inside = np.nonzero((np.maximum(shape - level, limits) < 0).any(axis=(1, 2)))[0]
+        tip = self.spleen_tip(s)
+        level = solve_level(shape, limits, voxel_mL, step, volume, tip)
+        inside = np.maximum(shape - level, limits) < step
+        if tip is not None:
+            inside |= tip < step
+        inside = np.nonzero(inside.any(axis=(1, 2)))[0]
         return level, (low[2] + step * inside[0], low[2] + step * inside[-1])
 
     def _fit_liver(self) -> float:
@@ -355,10 +375,11 @@ class Patient:
     def ascites_depth(self, s: Space) -> np.ndarray:
         """Order in which fluid fills the peritoneal cavity: pelvis, gutters and the rims of liver and spleen first."""
         _, y, z = s.p
+        dome = self.diaphragm(s)
         low = 7 + np.clip((z + 320) / 9, 0, 60)
-        rim = -s.cavity * 0.9 + 10 * np.clip((y - 20) / 60, 0, 1)
+        rim = -np.maximum(s.cavity, dome) * 0.9 + 10 * np.clip((y - 20) / 60, 0, 1)
         depth = np.minimum(rim, low) + 2.0 * s.value(self.ripples) + np.clip(-(y + 52), 0, None) * (z < 0)
-        return np.maximum(np.maximum(depth, (s.cavity + 2.5) * 3), (self.diaphragm(s) + 3) * 3)
+        return np.maximum(np.maximum(depth, (s.cavity + 2.5) * 3), (dome + 3) * 3)
 
     def _fit_ascites(self) -> float:
         """The level of `ascites_depth` that gives about the requested volume beside the organs."""
@@ -375,25 +396,10 @@ class Patient:
         """Center line and radii of the colon, cecum to rectum; a large spleen pushes the splenic flexure down."""
         drop = 150 * self.swell
         points = np.array(
-            [
-                (92, 4, -150),
-                (104, -6, -110),
-                (108, -14, -70),
-                (98, 18, -50),
-                (60, 50, -58),
-                (0, 58, -64),
-                (-56, 52, -40),
-            ]
-            + [
-                (-104, 18, 2 - drop),
-                (-118, -22, 6 - drop),
-                (-116, -36, -60 - 0.5 * drop),
-                (-112, -26, -140),
-                (-88, 2, -185),
-            ]
-            + [(-40, 8, -205), (-8, -14, -215), (-2, -44, -240), (0, -50, -300)],
-            float,
-        )
+            [(92, 4, -150), (104, -6, -110), (108, -14, -70), (98, 18, -50), (60, 50, -58), (0, 58, -64),
+             (-56, 52, -40), (-104, 18, 2 - drop), (-118, -22, 6 - drop), (-116, -36, -60 - 0.5 * drop),
+             (-112, -26, -140), (-88, 2, -185), (-40, 8, -205), (-8, -14, -215), (-2, -44, -240), (0, -50, -300)]
+        )  # fmt: skip
         wobble = np.resize(self.jitter[14:22], points.shape) * 6
         radii = np.array([26, 25, 22, 20, 20, 19, 19, 18, 18, 16, 15, 15, 15, 15, 18, 16], float)
         return points + wobble, radii * (0.85 + 0.15 * np.resize(self.jitter[22], radii.size).clip(-1.5, 1.5))

@@ -1,7 +1,7 @@
 """Implicit shapes and random fields: the drawing tools of the simulated anatomies.
 
-Every shape is a function of coordinates in mm that is negative inside, and near its surface is about the distance to it, so
-that `coverage` turns it into the share of each voxel that it fills. Arrays are (k, j, i), float32.
+Every shape is a function of coordinates in mm that is negative inside, and near its surface is about the distance to
+it, so that `coverage` turns it into the share of each voxel that it fills. Arrays are (k, j, i), float32.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Grid:
 class RandomField:
     """A smooth stationary random field of unit variance: a sum of plane waves of random direction, phase and length.
 
-    On a grid each wave is a product of three one-dimensional waves, so a field is one matrix product, and its value at a
+    On a grid each wave is a product of three one-dimensional waves, so a field is one matrix product. Its value at a
     point does not depend on the grid.
     """
 
@@ -138,13 +138,26 @@ def rotation(degrees) -> np.ndarray:
     return rz @ ry @ rx
 
 
-def solve_level(shape: np.ndarray, limits: np.ndarray, voxel_mL: float, edge: float, target_mL: float) -> float:
-    """The level s at which smooth_max(shape - s, limits, 4) fills `target_mL`; the nearest reachable one otherwise."""
+def solve_level(
+    shape: np.ndarray,
+    limits: np.ndarray,
+    voxel_mL: float,
+    edge: float,
+    target_mL: float,
+    fixed: np.ndarray | None = None,
+) -> float:
+    """The level s at which smooth_max(shape - s, limits, 4), united with `fixed`, fills `target_mL`, or the nearest."""
     near = limits < edge + 4
+    if fixed is not None:
+        near |= fixed < edge
+        fixed = fixed[near]
     shape, limits = shape[near], limits[near]
     low, high = float(shape.min()) - edge, float(shape.min()) + 250.0
     for _ in range(22):
         middle = 0.5 * (low + high)
-        inside = coverage(smooth_max(shape - np.float32(middle), limits, 4), edge).sum(dtype=np.float64) * voxel_mL
+        distance = smooth_max(shape - np.float32(middle), limits, 4)
+        if fixed is not None:
+            distance = np.minimum(distance, fixed)
+        inside = coverage(distance, edge).sum(dtype=np.float64) * voxel_mL
         low, high = (middle, high) if inside < target_mL else (low, middle)
     return 0.5 * (low + high)

@@ -14,7 +14,7 @@ from PrognosisLib.simulation.anatomy import LABELS, AbdomenParameters
 from PrognosisLib.simulation.ct import HU, SimulatedCT, simulate_abdomen
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "abdomen-ct" / "btcv"
-COARSE = (5.0, 5.0, 5.0)
+COARSE = (6.0, 6.0, 6.0)
 QUIET = AbdomenParameters(noise_hu=0.0, kernel_mm=0.4)
 
 
@@ -81,25 +81,24 @@ def test_every_organ_is_present_in_an_abdominal_scan():
 
 
 @pytest.mark.parametrize("target", [50, 180, 450, 1000, 1800, 3000])
-@pytest.mark.parametrize("seed", [1, 2])
-def test_requested_spleen_volume_is_reached(target, seed):
-    ct = simulate_abdomen(replace(QUIET, spleen_mL=target, coverage="tight"), seed, spacing=(4, 4, 4))
+def test_requested_spleen_volume_is_reached(target):
+    ct = simulate_abdomen(replace(QUIET, spleen_mL=target, coverage="tight"), target, spacing=COARSE)
     assert ct.truth["spleen_mL"] == pytest.approx(target, rel=0.05)
     assert volume_mL(ct, "spleen") == pytest.approx(target, rel=0.1)
 
 
 def test_difficult_spleens_keep_their_volume():
     hard = replace(QUIET, spleen_mL=350, spleen_tip=1.0, left_lobe_reach=1.0, spleen_lobulation=1.0, spleen_cleft=1.0)
-    ct = simulated(hard, 8, (4.0, 4.0, 4.0))
+    ct = simulated(hard, 8, (5.0, 5.0, 5.0))
     assert volume_mL(ct, "spleen") == pytest.approx(350, rel=0.08)
-    plain = simulated(replace(hard, spleen_tip=0.0), 8, (4.0, 4.0, 4.0))
+    plain = simulated(replace(hard, spleen_tip=0.0), 8, (5.0, 5.0, 5.0))
     front = [np.argwhere(c.labels == LABELS["spleen"])[:, 1].min() for c in (ct, plain)]
-    assert front[0] < front[1] - 3, "the tip reaches forward"
+    assert front[0] < front[1] - 4, "the tip reaches forward"
 
 
 def test_label_volumes_agree_with_the_truth():
     ill = replace(QUIET, cirrhosis=0.8, liver_mL=1100, ascites_mL=1500, coverage="chest-abdomen-pelvis")
-    ct = simulated(ill, 4, (4.0, 4.0, 4.0))
+    ct = simulated(ill, 4, (5.0, 5.0, 5.0))
     for name in ("spleen", "liver", "ascites"):
         assert volume_mL(ct, name) == pytest.approx(ct.truth[f"{name}_mL"], rel=0.05), name
     assert ct.truth["liver_mL"] == pytest.approx(1100, rel=0.1)
@@ -107,13 +106,13 @@ def test_label_volumes_agree_with_the_truth():
     assert ct.truth["cirrhosis_grade"] == 3
 
 
-def test_native_grid_agrees_with_the_coarse_grid():
-    scan = replace(QUIET, matrix=200, slice_spacing_mm=5.0, slice_thickness_mm=5.0, coverage="tight")
+def test_thick_slices_keep_the_volumes():
+    scan = replace(QUIET, matrix=160, slice_spacing_mm=6.0, slice_thickness_mm=6.0, coverage="tight")
     ct = simulate_abdomen(scan, 3)
-    assert ct.hu.shape[1:] == (200, 200)
-    assert np.linalg.norm(ct.ijk_to_ras[:3, :3], axis=0) == pytest.approx((2, 2, 5))
-    assert volume_mL(ct, "spleen") == pytest.approx(200, rel=0.05)
-    assert volume_mL(ct, "spleen") == pytest.approx(ct.truth["spleen_mL"], rel=0.05)
+    assert ct.hu.shape[1:] == (160, 160)
+    assert np.linalg.norm(ct.ijk_to_ras[:3, :3], axis=0) == pytest.approx((2.5, 2.5, 6))
+    for name in ("spleen", "liver"):
+        assert volume_mL(ct, name) == pytest.approx(ct.truth[f"{name}_mL"], rel=0.02), name
 
 
 @pytest.mark.parametrize("phase", ["none", "arterial", "portal venous", "delayed"])
@@ -156,8 +155,8 @@ def test_laterality():
 
 
 def test_flips_change_the_matrix_not_the_anatomy():
-    plain = simulated(replace(QUIET, noise_hu=9.0))
-    flipped = simulated(replace(QUIET, noise_hu=9.0, flips=(True, False, True)))
+    plain = simulated(replace(QUIET, noise_hu=20.0))
+    flipped = simulated(replace(QUIET, noise_hu=20.0, flips=(True, False, True)))
     assert np.array_equal(flipped.hu, plain.hu[::-1, :, ::-1])
     assert np.array_equal(flipped.labels, plain.labels[::-1, :, ::-1])
     for name in ("spleen", "liver"):
