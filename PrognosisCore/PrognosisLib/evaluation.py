@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage, spatial, stats
 
 from .errors import InputError
 
@@ -35,25 +35,29 @@ def dice(found: np.ndarray, truth: np.ndarray) -> float:
     return 2.0 * np.count_nonzero(found & truth) / total if total else 1.0
 
 
-def hausdorff95_mm(found: np.ndarray, truth: np.ndarray, spacing_mm: Sequence[float]) -> float:
+def hausdorff95(found: np.ndarray, truth: np.ndarray, ijk_to_ras: np.ndarray) -> float:
     """95th percentile of the distances between the two surfaces, both directions pooled, in mm.
 
+    Distances run between the centers of boundary voxels in patient space, so any spacing, rotation and shear is right.
+
     Args:
-        found, truth: boolean (k, j, i) on a grid with perpendicular axes.
-        spacing_mm: (k, j, i) distance between voxel centers.
+        found, truth: boolean (k, j, i).
+        ijk_to_ras: (4, 4), acts on (i, j, k, 1).
+
+    Returns:
+        Infinity when one mask is empty, 0 when both are.
 
     Raises:
-        InputError: unequal shapes, or an empty mask.
+        InputError: unequal shapes.
     """
     found, truth = _masks(found, truth)
     if not found.any() or not truth.any():
-        raise InputError("the Hausdorff distance needs two masks that are not empty.")
+        return 0.0 if found.any() == truth.any() else float("inf")
     # outside the common box neither mask has voxels; one voxel of margin keeps the border a surface
-    box = tuple(slice(s.start, s.stop) for s in ndimage.find_objects((found | truth).astype(np.uint8))[0])
-    surfaces = [_surface(np.pad(mask[box], 1)) for mask in (found, truth)]
-    distances = [
-        ndimage.distance_transform_edt(~other, sampling=spacing_mm)[one] for one, other in (surfaces, surfaces[::-1])
-    ]
+    box = ndimage.find_objects((found | truth).astype(np.uint8))[0]
+    axes = np.asarray(ijk_to_ras, float)[:3, 2::-1]
+    points = [np.argwhere(_surface(np.pad(mask[box], 1))) @ axes.T for mask in (found, truth)]
+    distances = [spatial.cKDTree(other).query(one)[0] for one, other in (points, points[::-1])]
     return float(np.percentile(np.concatenate(distances), 95))
 
 

@@ -134,9 +134,7 @@ class LinearModel:
         }
 
     def to_json(self) -> str:
-        """Indented JSON with one row of a matrix per line."""
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-        return re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s*\n\s*", " ", found.group()), text) + "\n"
+        return readable_json(self.to_dict())
 
     @staticmethod
     def _common(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,7 +247,12 @@ class CoxModel(LinearModel):
     @classmethod
     def from_json(cls, text: str) -> CoxModel:
         """Raises BundleError when the text is not a Cox model in the form of `to_json`, whole and finite."""
-        data = _parse(text, cls.kind, (*_COMMON_KEYS, "time_unit", "baseline"))
+        return cls.from_dict(parse_json(text))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CoxModel:
+        """The same from JSON that was read already."""
+        _check_form(data, cls.kind, (*_COMMON_KEYS, "time_unit", "baseline"))
         return _guarded(cls._from_data, data)
 
     @classmethod
@@ -299,7 +302,13 @@ class LogisticModel(LinearModel):
     @classmethod
     def from_json(cls, text: str) -> LogisticModel:
         """Raises BundleError when the text is not a logistic model in the form of `to_json`, whole and finite."""
-        return _guarded(cls._from_data, _parse(text, cls.kind, (*_COMMON_KEYS, "intercept")))
+        return cls.from_dict(parse_json(text))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> LogisticModel:
+        """The same from JSON that was read already."""
+        _check_form(data, cls.kind, (*_COMMON_KEYS, "intercept"))
+        return _guarded(cls._from_data, data)
 
     @classmethod
     def _from_data(cls, data: Mapping[str, Any]) -> LogisticModel:
@@ -362,15 +371,33 @@ def _finite(text: str) -> float:
     return value
 
 
-def _parse(text: str, kind: str, keys: Sequence[str]) -> dict[str, Any]:
+def readable_json(data: Mapping[str, Any]) -> str:
+    """Indented JSON with one row of a matrix per line."""
+    text = json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False)
+    return re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s*\n\s*", " ", found.group()), text) + "\n"
+
+
+def parse_json(text: str) -> Any:
+    """JSON without NaN, infinity or numbers too large for a float. Raises BundleError."""
     try:
-        data = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (json.JSONDecodeError, RecursionError):
         raise BundleError("the risk model is not valid JSON; install its bundle again.") from None
+
+
+def _check_form(data: Any, kind: str, keys: Sequence[str]) -> None:
     _require(isinstance(data, dict), "it is not an object")
     _require(data.get("format") == FORMAT and data.get("kind") == kind, f'it is not a {kind} model of "{FORMAT}"')
     _keys(data, keys)
-    return data
+    _require(_all_finite(data), "it holds a number that is not finite")
+
+
+def _all_finite(data: Any) -> bool:
+    if isinstance(data, dict):
+        return all(map(_all_finite, data.values()))
+    if isinstance(data, list):
+        return all(map(_all_finite, data))
+    return not isinstance(data, float) or math.isfinite(data)
 
 
 def _guarded(build: Any, data: Mapping[str, Any]) -> Any:

@@ -29,23 +29,40 @@ def test_dice():
         ev.dice(a, b[1:])
 
 
+def matrix(spacing_kji, shear=0.0):
+    """IJK-to-RAS with this (k, j, i) spacing, turned by 30 degrees about the body axis; `shear` tilts the gantry."""
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(0.5236), -np.sin(0.5236)], [np.sin(0.5236), np.cos(0.5236)]]
+    scale = np.diag([*spacing_kji[::-1], 1.0])
+    scale[1, 2] = shear
+    return turn @ scale
+
+
 def test_hausdorff_of_shifted_boxes_is_in_millimetres():
     a = np.zeros((20, 30, 30), bool)
     a[5:15, 5:15, 5:15] = True
     for axis, spacing in enumerate((5.0, 0.8, 1.3)):
-        assert ev.hausdorff95_mm(a, np.roll(a, 2, axis), (5.0, 0.8, 1.3)) == pytest.approx(2 * spacing)
-    assert ev.hausdorff95_mm(a, a, (1, 1, 1)) == 0
-    with pytest.raises(InputError, match="not empty"):
-        ev.hausdorff95_mm(a, ~a & a, (1, 1, 1))
+        assert ev.hausdorff95(a, np.roll(a, 2, axis), matrix((5.0, 0.8, 1.3))) == pytest.approx(2 * spacing)
+    assert ev.hausdorff95(a, a, np.eye(4)) == 0
+    empty = np.zeros_like(a)
+    assert ev.hausdorff95(a, empty, np.eye(4)) == float("inf")
+    assert ev.hausdorff95(empty, empty, np.eye(4)) == 0
 
 
 def test_hausdorff_of_concentric_balls_and_at_the_border():
     spacing = (2.0, 1.0, 1.0)
     small, large = (ball((40, 80, 80), (40, 40, 40), radius, spacing) for radius in (20, 26))
-    assert ev.hausdorff95_mm(small, large, spacing) == pytest.approx(6, abs=0.8)
-    assert ev.hausdorff95_mm(large, small, spacing) == ev.hausdorff95_mm(small, large, spacing)
+    ijk_to_ras = matrix(spacing)
+    assert ev.hausdorff95(small, large, ijk_to_ras) == pytest.approx(6, abs=0.8)
+    assert ev.hausdorff95(large, small, ijk_to_ras) == ev.hausdorff95(small, large, ijk_to_ras)
     whole = np.ones((6, 6, 6), bool)
-    assert ev.hausdorff95_mm(whole, whole, (1, 1, 1)) == 0
+    assert ev.hausdorff95(whole, whole, np.eye(4)) == 0
+
+
+def test_hausdorff_knows_the_shear_of_a_tilted_gantry():
+    one, other = np.zeros((9, 9, 9), bool), np.zeros((9, 9, 9), bool)
+    one[2, 4, 4], other[6, 4, 4] = True, True
+    assert ev.hausdorff95(one, other, matrix((3.0, 1.0, 1.0), shear=4.0)) == pytest.approx(4 * 5.0)
 
 
 def test_volume_error():

