@@ -43,7 +43,8 @@ class _Pickler(pickle.Pickler):
 def make_folders() -> list[Path]:
     """New private folders for payloads, fastest first: in memory where the system has such a place, and on disk."""
     roots = [Path("/dev/shm")] if os.access("/dev/shm", os.W_OK) else []
-    return [Path(tempfile.mkdtemp(prefix="prognosis-", dir=root)) for root in [*roots, None]]
+    prefix = f"prognosis-worker-{os.getpid()}-"
+    return [Path(tempfile.mkdtemp(prefix=prefix, dir=root)) for root in [*roots, None]]
 
 
 def remove_folders(folders: Sequence[Path]) -> None:
