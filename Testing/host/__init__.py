@@ -30,6 +30,7 @@ __all__ = [
     "start",
 ]
 
+from .immortal import protectSingletons
 from .records import HostError, records
 
 _isStarted = False
@@ -48,11 +49,11 @@ def start() -> None:
     if headless.isRunningInSlicer():
         raise RuntimeError("The host stands in for Slicer; inside Slicer use its own testing.")
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    protectSingletons()
     headless.start()
     from PrognosisLib.headless import parameter_node
 
-    from . import application, parameter_gui, uiloader
-    from . import dialog_recorder
+    from . import application, dialog_recorder, parameter_gui, uiloader
     from .records import installHooks
 
     application.install()
@@ -77,12 +78,20 @@ def makeWidget(name: str, folder: str | Path | None = None) -> Any:
     """
     start()
     import slicer
+
     from PrognosisLib import headless
 
     module = headless.loadModule(name, folder)
-    headless.completeStartup()
-    widget = module.widgetRepresentation().self()
-    slicer.util.selectModule(name)
+    try:
+        headless.completeStartup()
+        widget = module.widgetRepresentation().self()
+        slicer.util.selectModule(name)
+    except Exception:
+        halfMade = getattr(slicer.modules, f"{name}Widget", None)
+        if halfMade is not None:
+            halfMade.cleanup = getattr(halfMade, "removeObservers", lambda: None)
+        _unload(name)
+        raise
     module.widgetRepresentation().show()
     pump(0)
     return widget
@@ -90,20 +99,27 @@ def makeWidget(name: str, folder: str | Path | None = None) -> Any:
 
 def close(widget: Any) -> None:
     """Leaves the panel and unloads its module, as closing Slicer does; leaked observers are an error."""
+    name = widget.moduleName
+    if selectedModule() == name:
+        getattr(widget, "exit", lambda: None)()
+    _unload(name)
+    observers = getattr(widget, "Observations", None)
+    if observers:
+        records.add(f"{name}Widget.cleanup() left observers: {observers}.")
+
+
+def _unload(name: str) -> None:
+    """Unloads a module and deletes its panel."""
     import sys
 
     import slicer
 
-    name = widget.moduleName
     manager = slicer.app.moduleManager()
     module = manager.module(name)
     selector = slicer.util.mainWindow().moduleSelector()
     if selector.selectedModule == name:
-        getattr(widget, "exit", lambda: None)()
         selector.selectedModule = ""
     manager.unload(name)
-    if getattr(widget, "Observations", None):
-        records.add(f"{name}Widget.cleanup() left observers: {widget.Observations}.")
     module.forgetWidget()
     sys.modules.pop(name, None)
     pump(0)

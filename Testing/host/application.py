@@ -6,8 +6,9 @@ import tempfile
 from typing import Any
 
 import slicer
-from PrognosisLib.headless.application import Application
 from PySide6 import QtCore, QtWidgets
+
+from PrognosisLib.headless.application import Application
 
 from . import pythonqt
 from .qmrml_views import qMRMLPlotView, qMRMLTableView

@@ -155,7 +155,7 @@ def _openUrl(url: QtCore.QUrl) -> bool:
 
 def install() -> None:
     """Replaces everything in Qt that would wait for a person."""
-    for cls in (QtWidgets.QDialog, QtWidgets.QMessageBox, QtWidgets.QFileDialog, QtWidgets.QInputDialog):
+    for cls in (QtWidgets.QDialog, QtWidgets.QMessageBox, QtWidgets.QMenu):
         cls.exec_ = cls.exec = _runDialog
     for kind in ("information", "question", "warning", "critical"):
         setattr(QtWidgets.QMessageBox, kind, _staticBox(kind))

@@ -16,12 +16,13 @@ def host_scene():
 
     host.start()
     import slicer
+
     from PrognosisLib import headless
 
     from . import dialog_recorder
     from .records import records
 
-    slicer.mrmlScene.Clear(1)
+    slicer.mrmlScene.Clear(0)
     records.take()
     dialog_recorder.reset()
     headless.vtkErrorRecorder().clear()
@@ -29,7 +30,7 @@ def host_scene():
     try:
         host.checkNoErrors()
     finally:
-        slicer.mrmlScene.Clear(1)
+        slicer.mrmlScene.Clear(0)
         records.take()
         headless.vtkErrorRecorder().clear()
 
@@ -46,5 +47,8 @@ def make_widget(host_scene):
         return widgets[-1]
 
     yield make
+    import slicer
+
     for widget in reversed(widgets):
-        host.close(widget)
+        if slicer.app.moduleManager().isLoaded(widget.moduleName):
+            host.close(slicer.modules.__dict__[f"{widget.moduleName}Widget"])

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import traceback
 from typing import Any
 
 import slicer
-from PrognosisLib.headless.application import CoreModule, ScriptedModule
 from PySide6 import QtWidgets
+
+from PrognosisLib.headless.application import CoreModule, ScriptedModule
 
 from .pythonqt import standIns
 from .qmrml_views import qMRMLSegmentEditorWidget
 from .qmrml_widgets import qMRMLWidget
-from .records import records
 
 __all__ = ["HostScriptedModule", "registerSegmentEditor"]
 
@@ -38,11 +37,7 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         pythonModule = importlib.import_module(name)
         self._python = getattr(pythonModule, f"{name}Widget")(self)
         setattr(slicer.modules, f"{name}Widget", self._python)
-        try:
-            self._python.setup()
-        except Exception:
-            records.add(f"{name}Widget.setup() failed: {traceback.format_exc()}")
-            raise
+        self._python.setup()
 
 
 standIns["qSlicerScriptedLoadableModuleWidget"] = qSlicerScriptedLoadableModuleWidget
@@ -57,21 +52,26 @@ class HostScriptedModule(ScriptedModule):
 
     def widgetRepresentation(self) -> qSlicerScriptedLoadableModuleWidget:
         if self._representation is None:
-            self._representation = self.createNewWidgetRepresentation()
+            self._representation = qSlicerScriptedLoadableModuleWidget(self)
+            self._fill(self._representation)
         return self._representation
 
     def createNewWidgetRepresentation(self) -> qSlicerScriptedLoadableModuleWidget:
         representation = qSlicerScriptedLoadableModuleWidget(self)
+        self._fill(representation)
+        return representation
+
+    @staticmethod
+    def _fill(representation: qSlicerScriptedLoadableModuleWidget) -> None:
         representation.setMRMLScene(slicer.mrmlScene)
         representation.reload()
-        return representation
 
     def forgetWidget(self) -> None:
         """Deletes the widget."""
         if self._representation is not None:
             self._representation.delete()
             self._representation = None
-            delattr(slicer.modules, f"{self.name}Widget")
+            vars(slicer.modules).pop(f"{self.name}Widget", None)
 
 
 class _SegmentEditorPanel:

@@ -10,12 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 import slicer
+
 from PrognosisLib.headless import parameter_node as parameters
 
 __all__ = ["createConnector"]
 
 _SPIN_CLASSES = ("QDoubleSpinBox", "ctkDoubleSpinBox", "qMRMLSpinBox", "ctkDoubleSlider")
 _SLIDER_CLASSES = ("ctkSliderWidget", "qMRMLSliderWidget")
+_PATHS = {
+    "ctkPathLineEdit": ("currentPath", "currentPathChanged"),
+    "ctkDirectoryButton": ("directory", "directoryChanged"),
+}
 _RANGE_CLASSES = ("ctkRangeWidget", "qMRMLRangeWidget")
 
 
@@ -41,7 +46,9 @@ class Connector:
         self._callback = callback
 
 
-def _propertyConnector(widget: Any, name: str, signal: str | None, toValue: Callable = lambda value: value) -> Connector:
+def _propertyConnector(
+    widget: Any, name: str, signal: str | None, toValue: Callable = lambda value: value
+) -> Connector:
     def write(value: Any) -> None:
         # Writing an unchanged text would move the cursor.
         if getattr(widget, name) != value:
@@ -157,10 +164,9 @@ def createConnector(widget: Any, annotatedType: Any) -> Connector:
         connector = _number(widget, type_, annotations)
     elif type_ is parameters.FloatRange and className in _RANGE_CLASSES:
         connector = _range(widget, annotations)
-    elif isinstance(type_, type) and issubclass(type_, pathlib.PurePath):
-        name, signal = {"ctkPathLineEdit": ("currentPath", "currentPathChanged"),
-                        "ctkDirectoryButton": ("directory", "directoryChanged")}.get(className, (None, None))  # fmt: skip
-        connector = name and Connector(
+    elif isinstance(type_, type) and issubclass(type_, pathlib.PurePath) and className in _PATHS:
+        name, signal = _PATHS[className]
+        connector = Connector(
             widget, signal, lambda: type_(getattr(widget, name)), lambda value: setattr(widget, name, str(value))
         )
     if className in ("QComboBox", "ctkComboBox"):
@@ -171,6 +177,6 @@ def createConnector(widget: Any, annotatedType: Any) -> Connector:
             connector = _choices(widget, list(choice.choices), [str(item) for item in choice.choices])
     if className == "qMRMLNodeComboBox" and _nodeTypes(type_):
         connector = _nodeSelector(widget, _nodeTypes(type_))
-    if not connector:
+    if connector is None:
         raise RuntimeError(f"Slicer binds no {className} ({widget.name}) to a parameter of type {annotatedType}.")
     return connector

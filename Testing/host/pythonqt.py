@@ -7,10 +7,11 @@ PySide6's classes themselves, so they hold for objects that C++ made too. They l
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,17 @@ from .enums import QtEnum, exposeEnums
 from .records import records
 from .signals import SignalProxy, connectByName, disconnectByName
 
-__all__ = ["fromQt", "install", "qtClasses", "standIns", "toQt"]
+__all__ = ["fromQt", "install", "loadingForm", "propertyNames", "qtClasses", "standIns", "toQt"]
 
 MODULES = (QtCore, QtGui, QtWidgets, QtNetwork, QtUiTools)
 
 standIns: dict[str, type] = {}
 
 _isInstalled = False
-_rawGetObject = QtCore.QObject.__getattribute__
-_rawGetValue = shiboken6.Shiboken.Object.__getattribute__
-_rawSet: dict[type, Callable] = {}
+_originals: dict[type, Callable] = {
+    QtCore.QObject: QtCore.QObject.__getattribute__,
+    shiboken6.Shiboken.Object: shiboken6.Shiboken.Object.__getattribute__,
+}
 
 
 def fromQt(value: Any) -> Any:
@@ -79,10 +81,27 @@ def _factKind(cls: type, name: str) -> str | None:
     return next((kind for kind in kinds if kind), None)
 
 
+@functools.cache
+def propertyNames(cls: type) -> frozenset[str]:
+    """The names of a Qt class's properties; read once, because PySide6 frees a Python class's meta-object."""
+    metaObject = cls.staticMetaObject
+    return frozenset(metaObject.property(index).name() for index in range(metaObject.propertyCount()))
+
+
 def _propertyOf(self: QtCore.QObject, name: str) -> QtCore.QMetaProperty | None:
     metaObject = QtCore.QObject.metaObject(self)
     index = metaObject.indexOfProperty(name)
     return metaObject.property(index) if index >= 0 else None
+
+
+@functools.cache
+def _original(cls: type) -> Callable:
+    """PySide6's own attribute lookup of a class."""
+    return next(_originals[base] for base in cls.__mro__ if base in _originals)
+
+
+def _raw(self: Any, name: str) -> Any:
+    return _original(type(self))(self, name)
 
 
 def _checkAlive(self: QtCore.QObject, name: str) -> None:
@@ -126,12 +145,12 @@ def _wrapped(self: Any, name: str, value: Any) -> Any:
 
 def _getObject(self: QtCore.QObject, name: str) -> Any:
     if name[0] == "_" or name == "staticMetaObject":
-        return _rawGetObject(self, name)
+        return _raw(self, name)
     _checkAlive(self, name)
     cls = type(self)
     if name in _pythonNames(cls):
-        return _wrapped(self, name, _rawGetObject(self, name))
-    own = _rawGetObject(self, "__dict__").get(name)
+        return _wrapped(self, name, _raw(self, name))
+    own = _raw(self, "__dict__").get(name)
     if own is not None and type(own) is not QtCore.SignalInstance:
         return own
     special = _SPECIAL.get(name)
@@ -142,7 +161,7 @@ def _getObject(self: QtCore.QObject, name: str) -> Any:
     if _propertyOf(self, name) is not None:
         return _readProperty(self, name)
     try:
-        return _wrapped(self, name, _rawGetObject(self, name))
+        return _wrapped(self, name, _raw(self, name))
     except AttributeError:
         for child in QtCore.QObject.children(self):
             if QtCore.QObject.objectName(child) == name:
@@ -160,7 +179,7 @@ _SPECIAL: dict[str, Callable[[QtCore.QObject], Any]] = {
 
 
 def _getValue(self: Any, name: str) -> Any:
-    return _rawGetValue(self, name) if name[0] == "_" else _wrapped(self, name, _rawGetValue(self, name))
+    return _raw(self, name) if name[0] == "_" else _wrapped(self, name, _raw(self, name))
 
 
 _reading: set[tuple[int, str]] = set()
@@ -170,7 +189,7 @@ def _readProperty(self: QtCore.QObject, name: str) -> Any:
     """Reads a property; when Qt, to compute it, asks Python for an override of the getter, that finds none."""
     key = (id(self), name)
     if key in _reading:
-        return _rawGetObject(self, name)
+        return _raw(self, name)
     _reading.add(key)
     try:
         return fromQt(QtCore.QObject.property(self, name))
@@ -198,6 +217,10 @@ def _converted(self: QtCore.QObject, name: str, typeName: str, value: Any) -> An
 
 
 def _setObject(self: QtCore.QObject, name: str, value: Any) -> None:
+    if type(value) is QtCore.SignalInstance:
+        # PySide6 keeps an object's bound signals as its attributes.
+        _raw(self, "__dict__")[name] = value
+        return
     _checkAlive(self, name)
     name = "objectName" if name == "name" else name
     cls = type(self)
@@ -212,18 +235,35 @@ def _setObject(self: QtCore.QObject, name: str, value: Any) -> None:
     descriptor = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
     if isinstance(descriptor, property):
         descriptor.__set__(self, value)
+    elif _isLoadingForm and name[0] != "_":
+        # PySide6's loader sets each child as an attribute of its form; here children are found by objectName anyway.
+        return
     elif name[0] == "_" or not isNative(cls):
-        _rawGetObject(self, "__dict__")[name] = value
+        _raw(self, "__dict__")[name] = value
     elif _factKind(cls, name) in ("property", "readonly"):
         raise NotImplementedError(f"The host does not stand in for {cls.__name__}.{name}.")
     else:
         raise AttributeError(f"{cls.__name__} has no property {name!r}.")
 
 
+_isLoadingForm = False
+
+
+@contextlib.contextmanager
+def loadingForm() -> Iterator[None]:
+    """While PySide6 loads a .ui file."""
+    global _isLoadingForm
+    _isLoadingForm = True
+    try:
+        yield
+    finally:
+        _isLoadingForm = False
+
+
 def _setValue(self: Any, name: str, value: Any) -> None:
     if isNative(type(self)) and name[0] != "_":
         raise AttributeError(f"{type(self).__name__} has no property {name!r}.")
-    _rawGetValue(self, "__dict__")[name] = value
+    _raw(self, "__dict__")[name] = value
 
 
 def _exactClassCheck(cls: type, candidate: type) -> bool:
@@ -252,6 +292,13 @@ def _staticMethod(function: Callable) -> staticmethod:
     return staticmethod(method)
 
 
+def _wrapStatics(cls: type) -> None:
+    # A class with a lookup of its own has methods that are static and not, which PySide6 tells apart there.
+    for name, value in list(vars(cls).items()):
+        if isinstance(value, staticmethod) and not name.startswith("__"):
+            setattr(cls, name, _staticMethod(getattr(cls, name)))
+
+
 @functools.cache
 def qtClasses() -> dict[str, type]:
     """All wrapped classes of the Qt modules in use, by name."""
@@ -270,16 +317,19 @@ def install() -> None:
     if _isInstalled:
         return
     _isInstalled = True
-    for cls in {*qtClasses().values(), QtCore.QObject, QtCore.Qt}:
+    classes = {*qtClasses().values(), QtCore.QObject, QtCore.Qt}
+    for cls in classes:
         exposeEnums(cls)
         isObject = QtCore.QObject in cls.__mro__
-        for name, value in list(vars(cls).items()):
-            if isinstance(value, staticmethod) and not name.startswith("__"):
-                setattr(cls, name, _staticMethod(getattr(cls, name)))
+        if "__getattribute__" in vars(cls):
+            _originals[cls] = vars(cls)["__getattribute__"]
+        elif cls.__name__ != "Object":
+            _wrapStatics(cls)
         if "__init__" in vars(cls):
             cls.__init__ = _withoutKeywords(vars(cls)["__init__"])
         cls.__setattr__ = _setObject if isObject else _setValue
-    QtCore.QObject.__getattribute__ = _getObject
+        if "__getattribute__" in vars(cls) or cls is QtCore.QObject:
+            cls.__getattribute__ = _getObject if isObject else _getValue
     shiboken6.Shiboken.Object.__getattribute__ = _getValue
     metaclass = type(QtCore.QObject)
     metaclass.__instancecheck__ = lambda cls, instance: _exactClassCheck(cls, type(instance))

@@ -171,7 +171,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         nodeID = nodeID or ""
         index = self._box.findData(nodeID)
         if index < 0 and nodeID:
-            records.add(f"{self.objectName}: node {nodeID} cannot be chosen (no scene yet, or not of {self.nodeTypes}).")
+            records.add(
+                f"{self.objectName}: node {nodeID} cannot be chosen (no scene yet, or not of {self.nodeTypes})."
+            )
             return
         if index < 0 and not self.noneEnabled:
             self._isUpdating = True

@@ -34,10 +34,10 @@ def _class(name: str) -> type:
 
 
 def _checkProperties(element: ElementTree.Element, className: str, allowed: set[str]) -> None:
-    metaObject = _class(className).staticMetaObject
+    known = pythonqt.propertyNames(_class(className)) | allowed
     for item in element.findall("property"):
         name = item.get("name", "")
-        if item.get("stdset") == "0" or name in allowed or metaObject.indexOfProperty(name) >= 0:
+        if item.get("stdset") == "0" or name in known:
             continue
         where = element.get("name")
         if facts.memberKind(className, name) == "property":
@@ -113,7 +113,8 @@ class HostUiLoader(QtUiTools.QUiLoader):
         buffer = QtCore.QBuffer()
         buffer.setData(ElementTree.tostring(stripped, encoding="utf-8", xml_declaration=True))
         buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
-        widget = super().load(buffer, parent)
+        with pythonqt.loadingForm():
+            widget = super().load(buffer, parent)
         if widget is None:
             raise UiError(self.errorString())
         _connect(root, widget)
