@@ -189,6 +189,7 @@ def draw_scale_bar(axes: Axes, width_mm: float, color: str = "white", halo: tupl
 
 def draw_surface(axes: Axes, masks: Sequence[Mask]) -> None:
     """The 3D view in a square panel, letters where the patient's axes leave it."""
+    axes.set(xticks=[], yticks=[])
     axes.set_axis_off()
     axes.set_title("3D from anterior-left", fontsize=NORMAL, color=INK, pad=3)
     view = render(masks)

@@ -90,14 +90,14 @@ def montage(volume: Volume, mask: Mask, window: tuple[float, float] | None = (40
     return figure
 
 
-def surface_figure(masks: Sequence[Mask], inches: float = 4.5) -> Figure:
+def surface_figure(masks: Sequence[Mask], inches: float = 3.6) -> Figure:
     """3D view from anterior-left with orientation letters."""
     figure = _figure(inches, inches + 0.28)
     draw_surface(_axes(figure, 0, 0, inches, inches), masks)
     return figure
 
 
-def surface_picture(masks: Sequence[Mask], inches: float = 4.5, dpi: int = 150) -> np.ndarray:
+def surface_picture(masks: Sequence[Mask], inches: float = 3.6, dpi: int = 150) -> np.ndarray:
     """`surface_figure` as uint8 (row, column, RGB), row 0 at the top."""
     return to_image(surface_figure(masks, inches), dpi)
 

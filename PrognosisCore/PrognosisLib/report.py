@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 COLUMNS = ("quantity", "value", "unit", "lower", "upper", "method", "note")
 SEVERITIES = {"error": "Error", "warning": "Warning", "info": "Note"}
 NOT_AVAILABLE = "not available"
-DPI = 150
+DPI = 180
+PAGE_INCHES = 7.15  # what A4 holds between its margins, so that 8 points print as 8 points
 # Parts of the provenance that have a place of their own in the report.
 _PLACED = ("inputs", "seconds", "clinical", "date", "system")
 _ABBREVIATIONS = {"ct": "CT", "t0": "T0", "t1": "T1", "t2": "T2", "ich": "ICH", "sha256": "SHA-256"}
@@ -125,7 +126,7 @@ def slice_images(findings: Findings, volume: Volume, window: tuple[float, float]
     outlined = f" with outlines of {names}" if names else ""
     made = [
         _picture(
-            pictures.slice_pictures(volume, findings.masks, window, width=9.0),
+            pictures.slice_pictures(volume, findings.masks, window, width=PAGE_INCHES),
             f"Axial, coronal and sagittal slices{outlined}. Patient right is on the viewer's left.",
             wide=True,
         )
@@ -133,7 +134,7 @@ def slice_images(findings: Findings, volume: Volume, window: tuple[float, float]
     main = next((mask for mask in findings.masks if not mask.is_empty), None)
     if main is not None:
         made.append(_picture(pictures.surface_figure(findings.masks), f"3D view of {names} from anterior-left."))
-        montage = pictures.montage(volume, main, window, width=9.0)
+        montage = pictures.montage(volume, main, window, width=PAGE_INCHES)
         made.append(_picture(montage, f"Twelve axial slices through {main.name}, superior first.", wide=True))
     return made
 
