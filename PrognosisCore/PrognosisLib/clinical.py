@@ -191,9 +191,9 @@ def check_value(value: Any, one: ClinicalField) -> Any:
             raise InputError(f'{one.key} must be a number or {{"value": number, "unit": "{one.unit}"}}.')
         value, unit = value["value"], value["unit"]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        shown = json.dumps(value, default=str)
-        raise InputError(f"{one.key} must be a number{_in(one.unit)}, not {shown[:60]}.")
-    if not math.isfinite(value):
+        other = f', or {{"value": number, "unit": "{next(iter(one.units))}"}}' if one.units else ""
+        raise InputError(f"{one.key} must be a number{_in(one.unit)}{other}, not {_shown(value)}.")
+    if not abs(value) < 1e300:  # NaN, infinity, and whole numbers that no float holds
         raise InputError(f"{one.key} must be a finite number{_in(one.unit)}; leave it out when it is not known.")
     result = float(value) if unit is None else float(value) * _factor(one, unit)
     if not one.low <= result <= one.high:
@@ -205,6 +205,10 @@ def check_value(value: Any, one: ClinicalField) -> Any:
             raise InputError(f"{one.key} must be a whole number from {one.low:g} to {one.high:g}, not {value:g}.")
         return round(result)
     return result
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, default=str)[:60]
 
 
 def _in(unit: str) -> str:
@@ -252,14 +256,14 @@ def _check_yes_no(value: Any, one: ClinicalField) -> bool:
     if isinstance(value, str) and value.strip().lower() in ("yes", "no"):
         return value.strip().lower() == "yes"
     if not isinstance(value, bool):
-        raise InputError(f"{one.key} must be true or false, not {json.dumps(value, default=str)[:60]}.")
+        raise InputError(f"{one.key} must be true or false, not {_shown(value)}.")
     return value
 
 
 def _check_choice(value: Any, one: ClinicalField) -> str:
     listed = " or ".join(f'"{choice}"' for choice in one.choices)
     if not isinstance(value, str):
-        raise InputError(f"{one.key} must be {listed}, not {json.dumps(value, default=str)[:60]}.")
+        raise InputError(f"{one.key} must be {listed}, not {_shown(value)}.")
     text = value.strip().lower()
     if text in one.choices:
         return text
@@ -287,7 +291,7 @@ def read_clinical(path: str | Path) -> dict[str, Any]:
         values = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         place = f" at line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else ""
         raise InputError(f'{path} is not valid JSON{place}; write it like {{"age": 67, "albumin": 36}}.') from None
     if not isinstance(values, dict):

@@ -381,7 +381,9 @@ def parse_json(text: str) -> Any:
     """JSON without NaN, infinity or numbers too large for a float. Raises BundleError."""
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    except (json.JSONDecodeError, RecursionError):
+    except BundleError:
+        raise
+    except (ValueError, RecursionError):
         raise BundleError("the risk model is not valid JSON; install its bundle again.") from None
 
 

@@ -56,7 +56,9 @@ def test_written_units_are_converted(key, value, unit, expected):
         ({"bilirubin": {"value": 5000, "unit": "mg/dL"}}, "bilirubin 5000 mg/dL is outside 1 to 1000 umol/L"),
         ({"bilirubin": {"value": 20, "unit": "g/L"}}, 'bilirubin cannot be given in "g/L"; use umol/L, mg/dL'),
         ({"bilirubin": {"value": 20}}, "bilirubin must be a number or"),
-        ({"bilirubin": "20"}, 'bilirubin must be a number in umol/L, not "20"'),
+        ({"bilirubin": "20"}, "bilirubin must be a number in umol/L, or"),
+        ({"bilirubin": "1.2 mg/dL"}, 'or {"value": number, "unit": "mg/dL"}, not "1.2 mg/dL"'),
+        ({"bilirubin": 10**400}, "finite"),
         ({"bilirubin": True}, "bilirubin must be a number"),
         ({"bilirubin": float("nan")}, "finite"),
         ({"tumor_number": 2.5}, "whole number"),
@@ -98,6 +100,8 @@ def test_every_field_accepts_its_own_limits():
         ("[1, 2]", "must hold one JSON object"),
         ('{"age": 60, "age": 61}', '"age" is given twice'),
         ('{"age": NaN}', "NaN is not a number"),
+        ("[" * 100_000, "is not valid JSON"),
+        ('{"age": ' + "9" * 5000 + "}", "is not valid JSON"),
     ],
 )
 def test_bad_files_are_refused(tmp_path, text, sentence):

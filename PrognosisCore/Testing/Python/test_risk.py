@@ -202,7 +202,7 @@ def test_a_damaged_model_is_refused(frame, change):
 
 
 def test_other_text_is_refused():
-    for text in ("", "[]", "{", "1e999", "[" * 100_000):
+    for text in ("", "[]", "{", "1e999", "9" * 5000, "[" * 100_000):
         with pytest.raises(BundleError):
             LogisticModel.from_json(text)
 
