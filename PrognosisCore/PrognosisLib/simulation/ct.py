@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -320,7 +319,7 @@ def _add_noise(hu: np.ndarray, par: AbdomenParameters, step: np.ndarray, rng: np
     nk, nj, ni = hu.shape
     y, x = np.linspace(-1, 1, nj)[:, None], np.linspace(-1, 1, ni)[None, :]
     where = (par.noise_hu * (1.15 - 0.5 * np.minimum(x * x + y * y, 1))).astype(np.float32)
-    # the kernel shapes the spectrum: white noise blurred, minus part of a wider blur, brought back to unit variance
+    # the probe's energy is what the kernel leaves of white noise's variance
     probe = np.zeros((65, 65), np.float32)
     probe[32, 32] = 1
     gain = np.float32(1 / np.sqrt((_kernel(probe, sigma) ** 2).sum()))
@@ -333,7 +332,7 @@ def _add_noise(hu: np.ndarray, par: AbdomenParameters, step: np.ndarray, rng: np
 
 
 def _kernel(image: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Band-pass of a reconstruction kernel along j and i, as two recursive-free blurs."""
+    """Band-pass of a reconstruction kernel along j and i: a blur less half of a wider one."""
     order = tuple(sigma[::-1])
     soft = ndimage.gaussian_filter(image, order, truncate=3)
     return soft - np.float32(0.5) * ndimage.uniform_filter(soft, tuple(int(2 * round(1.5 * s) + 3) for s in order))
@@ -350,4 +349,4 @@ def _flip(hu, labels, matrix, par: AbdomenParameters, truth) -> SimulatedCT:
             matrix[:3, axis] *= -1
             axes.append(2 - axis)
     hu, labels = (np.ascontiguousarray(np.flip(a, axes)) if axes else a for a in (hu, labels))
-    return SimulatedCT(hu, labels, matrix, truth, dataclasses.replace(par))
+    return SimulatedCT(hu, labels, matrix, truth, par)
