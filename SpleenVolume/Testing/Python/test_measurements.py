@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from PrognosisLib import shape
+from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Interval, Mask, Measurement
 from PrognosisLib.volume import Grid, Volume
-from SpleenVolumeLib.measurements import size_rows
+from SpleenVolumeLib import simulation
+from SpleenVolumeLib.measurements import measure_spleen, size_rows
+from SpleenVolumeLib.outcomes import fit_outcomes
+from SpleenVolumeLib.outlook import group_rows, risk_rows
 
 BTCV = Path(__file__).resolve().parents[4] / "shared" / "data" / "abdomen-ct" / "btcv"
 BORDER = {"boundary_uncertainty_mm": 0.5, "cutoff_mL": None}
@@ -226,6 +232,130 @@ def test_one_voxel_is_measured_without_error():
     assert rows["spleen_volume"].value == pytest.approx(0.002)
     assert rows["craniocaudal_length"].value == pytest.approx(2.0)
     assert "too thin" in rows["spleen_hu_mean"].method
+
+
+# Groups, risk and the whole
+
+
+@pytest.fixture(scope="module")
+def models() -> dict:
+    """The bundle's three models, from a small cohort; the oracle's figures, which take long, from a smaller one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulation, "oracle", partial(simulation.oracle, n=2000))
+        return json.loads(json.dumps(fit_outcomes(n=300, seed=3)))
+
+
+CLINICAL = {"age": 66.0, "bilirubin": 20.0, "albumin": 37.0, "platelets": 120.0, "tumor_size": 5.0, "tumor_number": 2}
+
+
+def test_without_a_cutoff_there_is_no_group_and_the_published_median_is_named():
+    row = group_rows(600.0, None, {"cutoff_mL": None})[0]
+    assert row.value is None
+    assert row.note == "no cut-off set; 532 mL is the median of Cancers 2022;14:3574"
+
+
+def test_the_cutoff_parts_high_from_low_and_says_when_it_is_close():
+    assert group_rows(532.0, None, {"cutoff_mL": 532.0})[0].value == "low"
+    row = group_rows(532.1, Interval(510.0, 550.0), {"cutoff_mL": 532.0})[0]
+    assert row.value == "high"
+    assert "uncertain" in row.note
+    assert "uncertain" not in group_rows(600.0, Interval(580.0, 620.0), {"cutoff_mL": 532.0})[0].note
+
+
+@pytest.mark.parametrize("cutoff", [0.0, -5.0, float("nan"), float("inf"), "532", True])
+def test_a_cutoff_that_is_no_volume_is_refused(cutoff: object):
+    with pytest.raises(InputError, match="cut-off"):
+        group_rows(500.0, None, {"cutoff_mL": cutoff})
+
+
+def test_published_survival_is_called_published_with_its_number_of_patients():
+    rows = {row.key: row for row in group_rows(500.0, None, {"cutoff_mL": 532.0})}
+    assert (rows["published_survival_high"].value, rows["published_survival_low"].value) == (10.9, 22.0)
+    for key in ("published_survival_high", "published_survival_low"):
+        assert "published, other data" in rows[key].note
+        assert "327" in rows[key].note
+
+
+def test_modeled_risks_say_simulated_and_widen_with_what_is_not_known(models: dict):
+    known = {row.key: row for row in risk_rows(500.0, Interval(490.0, 510.0), CLINICAL, models)}
+    assert set(known) == {"survival_12_months", "survival_24_months", "decompensation_risk"}
+    for row in known.values():
+        assert row.simulated
+        assert "simulated cohort" in row.note
+        assert row.unit == "%"
+        assert 0 <= row.interval.lower <= row.value <= row.interval.upper <= 100
+    assert known["survival_12_months"].value > known["survival_24_months"].value
+    bare = {row.key: row for row in risk_rows(500.0, Interval(490.0, 510.0), {}, models)}
+    unsure = {row.key: row for row in risk_rows(500.0, Interval(250.0, 900.0), CLINICAL, models)}
+    for key, row in known.items():
+        width = row.interval.upper - row.interval.lower
+        assert bare[key].interval.upper - bare[key].interval.lower > width
+        assert unsure[key].interval.upper - unsure[key].interval.lower > width
+    assert "not given" in bare["decompensation_risk"].note
+
+
+def test_a_larger_spleen_has_the_worse_outlook(models: dict):
+    small, large = ({r.key: r.value for r in risk_rows(v, None, CLINICAL, models)} for v in (200.0, 1200.0))
+    assert large["survival_12_months"] < small["survival_12_months"]
+    assert large["decompensation_risk"] > small["decompensation_risk"]
+
+
+def measure(models: dict, cutoff: float | None = 532.0, clinical: dict = CLINICAL, **masks: Mask):
+    volume = Volume(np.full(SPLEEN.grid.shape, 110.0, np.float32), SPLEEN.grid.ijk_to_ras)
+    return measure_spleen(volume, masks or {"Spleen": SPLEEN}, clinical, {**BORDER, "cutoff_mL": cutoff}, models)
+
+
+def test_the_whole_measurement(models: dict):
+    findings = measure(models)
+    keys = [row.key for row in findings.measurements]
+    assert len(keys) == len(set(keys))
+    assert keys[0] == "spleen_volume"
+    assert findings.value("spleen_group") == "low"
+    assert findings.value("albi") == pytest.approx(0.66 * np.log10(20) - 0.085 * 37, abs=1e-3)
+    assert findings.measurement("meld").value is None
+    assert findings.is_simulated
+    assert [curve.emphasized for curve in findings.curves] == [True, False, False]
+    assert {curve.chart for curve in findings.curves} == {"Survival after TACE"}
+    for curve in findings.curves:
+        assert curve.simulated
+        assert curve.y[0] > 0.98
+        assert np.all(np.diff(curve.y) <= 1e-9)
+        assert np.all((curve.lower <= curve.y + 1e-9) & (curve.y <= curve.upper + 1e-9))
+    assert "236 mL" in findings.summary
+    assert "low group" in findings.summary
+    assert "simulated cohort" in findings.summary
+
+
+def test_without_a_cutoff_only_the_patients_own_curve_is_drawn(models: dict):
+    findings = measure(models, cutoff=None)
+    assert [curve.emphasized for curve in findings.curves] == [True]
+    assert "no cut-off set" in findings.summary
+
+
+def test_an_edited_mask_changes_everything_downstream(models: dict):
+    edited = SPLEEN.full()
+    edited[:, :, : edited.shape[2] // 2] = 0
+    before, after = measure(models), measure(models, Spleen=Mask.from_full("Spleen", edited, SPLEEN.grid))
+    for key in ("spleen_volume", "axial_diameter", "splenic_index", "survival_12_months", "decompensation_risk"):
+        assert after.value(key) != before.value(key)
+    assert after.summary != before.summary
+
+
+def test_no_spleen_gives_scores_only(models: dict):
+    liver = Mask.from_full("Liver", SPLEEN.full(), SPLEEN.grid)
+    findings = measure(models, Liver=liver)
+    assert {row.group for row in findings.measurements} == {"Clinical scores"}
+    assert findings.curves == ()
+    assert "No spleen" in findings.summary
+
+
+def test_an_empty_segment_and_a_mask_of_another_scan_are_refused(models: dict):
+    with pytest.raises(InputError, match="empty"):
+        measure(models, Spleen=Mask.from_full("Spleen", np.zeros(SPLEEN.grid.shape), SPLEEN.grid))
+    moved = SPLEEN.grid.ijk_to_ras.copy()
+    moved[0, 3] += 3.0
+    with pytest.raises(InputError, match="drawn on"):
+        measure(models, Spleen=replace(SPLEEN, grid=Grid(SPLEEN.grid.shape, moved)))
 
 
 @pytest.mark.real
