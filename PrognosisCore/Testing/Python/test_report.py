@@ -41,7 +41,7 @@ def make_findings(text: str = "", **more) -> Findings:
                         group=f"Spleen size{text}"),
             Measurement("risk", "Decompensation", 0.1 + 0.2, "", Interval(0.0123456, 0.4), "logistic model",
                         group="Risk", simulated=True),
-            Measurement("median", "Median survival", 9.4, "months", None, "as printed", "published, other data", "Risk"),
+            Measurement("median", "Median survival", 9.4, "months", None, "printed", "published, other data", "Risk"),
             Measurement("class", "Group", "high", "", None, 'cut-off, "a setting"', "", "Risk"),
             Measurement("meld", "MELD", None, "points", None, "UNOS", f"sodium is missing{text}", "Clinical scores"),
         ),
@@ -123,7 +123,7 @@ def test_the_page_is_inert_and_self_contained(which, request):
     )
     for _, attributes in page.tags:
         assert not any(name.startswith("on") or name in ("href", "srcset") for name in attributes)
-        assert attributes.get("src", "data:").startswith("data:image/png;base64,")
+        assert attributes.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
     style = page.source[page.source.index("<style>") : page.source.index("</style>")]
     assert "url(" not in style
     assert "@import" not in style
