@@ -114,7 +114,6 @@ def _writeSegmentation(findings: Findings, volumeNode, node, placement: Placemen
         _checkNode(node, "vtkMRMLSegmentationNode", "segmentation")
     if not findings.masks:
         return node
-    isOurs = node is None
     if node is None:
         earlier = findMarked(SEGMENTATION_ROLE, findings.system, volumeNode)
         node = next((one for one in reversed(earlier) if isUntouched(one)), None)
@@ -126,7 +125,7 @@ def _writeSegmentation(findings: Findings, volumeNode, node, placement: Placemen
         mark(node, SEGMENTATION_ROLE, findings.system, volumeNode)
         undo.callback(unmark, node)
     with slicer.util.NodeModify(node):
-        writeMasks(findings.masks, node, volumeNode, placement, isOurs, undo)
+        writeMasks(findings.masks, node, volumeNode, placement, undo)
     return node
 
 

@@ -253,10 +253,10 @@ def _terminology(segment) -> str:
 # Writing
 
 
-def writeMasks(masks: tuple[Mask, ...], node, volumeNode, placement: Placement, isOurs: bool, undo: ExitStack) -> None:
+def writeMasks(masks: tuple[Mask, ...], node, volumeNode, placement: Placement, undo: ExitStack) -> None:
     """Puts masks into a segmentation node; segments of the same name are replaced, others kept.
 
-    Every change gets its way back onto `undo`. `isOurs`: the node holds nothing but what this extension wrote.
+    Every change gets its way back onto `undo`.
 
     Raises:
         InputError: the node holds surfaces only, or is under a non-linear transform.
@@ -281,9 +281,6 @@ def writeMasks(masks: tuple[Mask, ...], node, volumeNode, placement: Placement, 
             _addSegment(node, mask, image, undo)
         else:
             _replaceSegment(segmentation, segmentID, mask, image, undo)
-    if isOurs:
-        # Segments that do not overlap share one layer: less memory, and a 3-D file that other programs read.
-        segmentation.CollapseBinaryLabelmaps(False)
     if hadSurface:
         node.CreateClosedSurfaceRepresentation()
 
@@ -336,7 +333,10 @@ def _addSegment(node, mask: Mask, image, undo: ExitStack) -> None:
 def _replaceSegment(segmentation, segmentID: str, mask: Mask, image, undo: ExitStack) -> None:
     """Gives a segment other voxels; ID, name, color, display and order stay as the user has them."""
     # Otherwise its old voxels would stay behind in the labelmap that it shares with other segments.
-    segmentation.SeparateSegmentLabelmap(segmentID)
+    sharing: list[str] = []
+    segmentation.GetSegmentIDsSharingBinaryLabelmapRepresentation(segmentID, sharing, False)
+    if sharing:
+        segmentation.SeparateSegmentLabelmap(segmentID)
     segment = segmentation.GetSegment(segmentID)
     undo.callback(_setLabelmap, segment, segment.GetRepresentation(LABELMAP), segment.GetLabelValue())
     for tag in EVIDENCE_TAGS:

@@ -26,7 +26,8 @@ def toVolume(node, modality: str = "CT", harden: bool = False) -> Volume:
     Args:
         node: vtkMRMLScalarVolumeNode. Linear parent transforms go into the matrix.
         modality: "CT", "MR" or "US".
-        harden: under a non-linear transform, resample a copy with it rather than refuse; the scene stays as it is.
+        harden: under a non-linear transform, resample a copy with it rather than refuse; the scene stays as it is. What
+            the transform moves out of the volume's box is cut off, as in Slicer.
 
     Raises:
         InputError: no node, a label map, a color, 4-D or empty volume, NaN or infinite voxels, zero spacing, or a
@@ -79,25 +80,35 @@ def _hardenedCopy(node):
     return copy
 
 
-def fromVolume(volume: Volume, name: str | None = None, window: tuple[float, float] | None = None):
-    """Adds a vtkMRMLScalarVolumeNode with a copy of the array, its matrix (shear included) and a fitting window.
+def fromVolume(volume: Volume, name: str | None = None, window: tuple[float, float] | None = None, copy: bool = True):
+    """Adds a vtkMRMLScalarVolumeNode with the array, its matrix (shear included) and a fitting window.
 
     Args:
         volume: any orientation. Its matrix becomes the node's; the node has no parent transform.
         name: node name; the volume's own by default.
         window: width and level of the display; by default soft tissue for CT, the whole range for US, and the 1st to
             99th percentile otherwise.
+        copy: False shares the array with the node, where its type allows: faster, for one that nobody else changes.
     """
-    image = makeImage(volume.array)
+    image = makeImage(volume.array, copy)
     width, level = window or WINDOWS.get(volume.modality) or _percentileWindow(volume.array)
     node = newNode("vtkMRMLScalarVolumeNode", name or volume.name)
     setImage(node, image, volume.ijk_to_ras)
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
-    display.SetAutoWindowLevel(False)
+    display = _addDisplay(node, "vtkMRMLColorTableNodeGrey")
     display.SetWindowLevel(width, level)
     return node
+
+
+def _addDisplay(node, colorNodeID: str):
+    """A display node with a fixed window; the automatic one, on by default, would look at every voxel first."""
+    display = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.UnRegister(None)
+    display.SetAutoWindowLevel(False)
+    display.SetAutoThreshold(False)
+    display = slicer.mrmlScene.AddNode(display)
+    display.SetAndObserveColorNodeID(colorNodeID)
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    return display
 
 
 def _percentileWindow(array: np.ndarray) -> tuple[float, float]:
@@ -105,14 +116,14 @@ def _percentileWindow(array: np.ndarray) -> tuple[float, float]:
     return max(float(high - low), 1e-3), float(low + high) / 2.0
 
 
-def makeImage(array: np.ndarray) -> vtk.vtkImageData:
-    """A vtkImageData with a copy of a (k, j, i) array; types that VTK lacks are widened."""
+def makeImage(array: np.ndarray, copy: bool = True) -> vtk.vtkImageData:
+    """A vtkImageData of a (k, j, i) array; types that VTK lacks are widened."""
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
     elif array.dtype == np.float16:
         array = array.astype(np.float32)
     native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    scalars = numpy_to_vtk(native.reshape(-1), deep=True)
+    scalars = numpy_to_vtk(native.reshape(-1), deep=copy)
     scalars.SetName("ImageScalars")
     image = vtk.vtkImageData()
     image.SetDimensions(array.shape[::-1])
@@ -129,12 +140,8 @@ def setImage(node, image: vtk.vtkImageData, ijkToRas: np.ndarray) -> None:
 
 def styleHeatMap(node) -> None:
     """Colors 0..1 and leaves the lowest tenth transparent, so that the scan shows through."""
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(HEAT_COLORS)
-    display.SetAutoWindowLevel(False)
+    display = _addDisplay(node, HEAT_COLORS)
     display.SetWindowLevelMinMax(0.0, 1.0)
-    display.SetAutoThreshold(False)
     display.SetThreshold(HEAT_THRESHOLD, 1.0)
     display.SetApplyThreshold(True)
     display.SetInterpolate(True)
