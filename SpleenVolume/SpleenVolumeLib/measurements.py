@@ -107,7 +107,8 @@ def measure_diameters(mask: Mask, boundary_mm: float) -> Diameters:
         axial=float(widths.max()),
         width=float(widths[largest].max()),
         thickness=stack.thickness(largest),
-        length=float(np.ptp(surface.points[:, 2])),
+        # On axial planes the end lies half a plane beyond the last one; on an oblique lattice some center is close by.
+        length=float(np.ptp((surface.inner if stack.resampled else surface.points)[:, 2])),
         in_plane_error=pixel + 2.0 * boundary_mm,
         length_error=step + 2.0 * boundary_mm,
         end_planes_ml=float(areas[np.flatnonzero(areas)[[0, -1]]].sum()) * stack.step / 2000.0,

@@ -22,7 +22,7 @@ TRAINING_SPACING_MM = 2.2
 
 
 def simulate(output: Path, cases: int = 1, seed: int = 0) -> list[Path]:
-    """Write simulated patients before TACE: ct.nii.gz, labels.nii.gz and clinical.json in a folder each, and cohort.csv.
+    """Write simulated patients before TACE: ct.nii.gz, labels.nii.gz, clinical.json in a folder each, and cohort.csv.
 
     Cases that are there already are kept, so an interrupted run goes on. Case n has the seed `seed` + n.
     """

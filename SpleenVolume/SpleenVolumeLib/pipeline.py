@@ -11,7 +11,7 @@ from PrognosisLib.backends import Network, load_network
 from PrognosisLib.bundle import Bundle
 from PrognosisLib.findings import Findings, Flag, Mask
 from PrognosisLib.pipeline import Case, Progress, Stopwatch, silent
-from PrognosisLib.readers import check_ct
+from PrognosisLib.checks import check_ct
 
 from . import network
 from .measurements import measure_spleen
@@ -55,7 +55,7 @@ class SpleenPipeline:
         with watch("check"):
             check_ct(volume)
         with watch("load networks"):
-            networks = self._load(settings)
+            networks = self.load_networks(settings)
         masks = segment_spleen(volume, networks, self.bundle.metadata["interval"]["logit"], progress, watch)
         flags = () if any(mask.name == "Spleen" for mask in masks) else (no_spleen_flag(),)
         provenance = {
@@ -75,7 +75,8 @@ class SpleenPipeline:
         }
         return measure_spleen(case.volumes["ct"], masks, case.clinical, settings, models)
 
-    def _load(self, settings: SpleenSettings) -> dict[str, Network]:
+    def load_networks(self, settings: SpleenSettings = SpleenSettings()) -> dict[str, Network]:
+        """The coarse and the fine network by name, loaded once for a device."""
         key = (settings.device, settings.threads)
         if key not in self._networks:
             self._networks = {

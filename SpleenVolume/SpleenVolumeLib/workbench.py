@@ -29,8 +29,6 @@ __all__ = ["evaluate", "simulate", "train"]
 
 logger = logging.getLogger(__name__)
 FILES = ("ct", "labels")
-# 97.5 % quantile of Student's t for 5 degrees of freedom: few held-out patients, so a wider interval.
-T_QUANTILE = 2.571
 
 
 def load_case(case: CohortCase) -> tuple[Volume, Volume]:
