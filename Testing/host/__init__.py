@@ -110,18 +110,16 @@ def close(widget: Any) -> None:
 
 def _unload(name: str) -> None:
     """Unloads a module and deletes its panel."""
-    import sys
-
     import slicer
 
-    manager = slicer.app.moduleManager()
-    module = manager.module(name)
+    from PrognosisLib import headless
+
+    module = slicer.app.moduleManager().module(name)
     selector = slicer.util.mainWindow().moduleSelector()
     if selector.selectedModule == name:
         selector.selectedModule = ""
-    manager.unload(name)
-    module.forgetWidget()
-    sys.modules.pop(name, None)
+    headless.unloadModule(name)
+    module._forgetWidget()
     pump(0)
 
 

@@ -50,5 +50,5 @@ def make_widget(host_scene):
     import slicer
 
     for widget in reversed(widgets):
-        if slicer.app.moduleManager().isLoaded(widget.moduleName):
+        if slicer.app.moduleManager().module(widget.moduleName) is not None:
             host.close(slicer.modules.__dict__[f"{widget.moduleName}Widget"])

@@ -66,7 +66,7 @@ class HostScriptedModule(ScriptedModule):
         representation.setMRMLScene(slicer.mrmlScene)
         representation.reload()
 
-    def forgetWidget(self) -> None:
+    def _forgetWidget(self) -> None:
         """Deletes the widget."""
         if self._representation is not None:
             self._representation.delete()
@@ -102,5 +102,5 @@ class _SegmentEditorModule(CoreModule):
 def registerSegmentEditor() -> None:
     """Makes ``slicer.modules.segmenteditor`` and ``slicer.modules.SegmentEditorWidget``."""
     module = _SegmentEditorModule()
-    slicer.app.moduleManager().register(module)
+    slicer.app.moduleManager()._register(module)
     slicer.modules.SegmentEditorWidget = module.widgetRepresentation().self()

@@ -83,7 +83,10 @@ def _factKind(cls: type, name: str) -> str | None:
 
 @functools.cache
 def propertyNames(cls: type) -> frozenset[str]:
-    """The names of a Qt class's properties; read once, because PySide6 frees a Python class's meta-object."""
+    """The names of a Qt class's properties.
+
+    Read before the first instance exists: PySide6 invalidates a class's meta-object with an instance that gave it.
+    """
     metaObject = cls.staticMetaObject
     return frozenset(metaObject.property(index).name() for index in range(metaObject.propertyCount()))
 
@@ -325,6 +328,8 @@ def install() -> None:
             _originals[cls] = vars(cls)["__getattribute__"]
         elif cls.__name__ != "Object":
             _wrapStatics(cls)
+        if isObject:
+            propertyNames(cls)
         if "__init__" in vars(cls):
             cls.__init__ = _withoutKeywords(vars(cls)["__init__"])
         cls.__setattr__ = _setObject if isObject else _setValue

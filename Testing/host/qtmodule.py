@@ -22,12 +22,16 @@ registeredSamples: list[dict] = []
 class _QtModule(types.ModuleType):
     """``qt``: Qt's classes and nothing of PySide6's own."""
 
+    isPlaceholder = False
+
     def __getattr__(self, name: str):
         raise AttributeError(f"module 'qt' has no attribute {name!r}; Qt 5 and Qt 6 may both be in use.")
 
 
 class _CtkModule(types.ModuleType):
     """``ctk``: the stand-ins; a real class without one can be named but not made."""
+
+    isPlaceholder = False
 
     def __getattr__(self, name: str):
         if name in facts.classNames() or name in facts.ctkClassesWithoutFacts:
@@ -59,13 +63,13 @@ def _sampleDataModule() -> types.ModuleType:
 
 
 def install() -> None:
-    """Puts the modules in place of the headless placeholders."""
-    qt = _QtModule("qt")
+    """Turns the headless placeholders into the modules, in place, for those who imported them already."""
+    qt, ctk = sys.modules["qt"], sys.modules["ctk"]
+    qt.__class__, ctk.__class__ = _QtModule, _CtkModule
     vars(qt).update(pythonqt.qtClasses())
     qt.Qt = QtCore.Qt
     qt.QUiLoader = HostUiLoader
     pythonqt.standIns["HostUiLoader"] = HostUiLoader
-    ctk = _CtkModule("ctk")
     for module in (ctk_widgets, ctk_numbers, qmrml_widgets, qmrml_views):
         for name in module.__all__:
             setattr(ctk if name.startswith("ctk") else slicer, name, getattr(module, name))
@@ -73,5 +77,4 @@ def install() -> None:
     slicer.qSlicerScriptedLoadableModule = HostScriptedModule
     slicer.qSlicerScriptedLoadableModuleWidget = qSlicerScriptedLoadableModuleWidget
     slicer.__getattr__ = _slicerAttribute
-    sys.modules["qt"], sys.modules["ctk"] = qt, ctk
     sys.modules["SampleData"] = _sampleDataModule()

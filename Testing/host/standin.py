@@ -37,6 +37,7 @@ def standIn(cls: type) -> type:
         if not name.startswith("_") and name != "staticMetaObject" and name not in known and not hasattr(qtBase, name):
             raise TypeError(f"{cls.__name__}.{name} is not a member of the real class.")
     pythonqt.standIns[cls.__name__] = cls
+    pythonqt.propertyNames(cls)
     return cls
 
 

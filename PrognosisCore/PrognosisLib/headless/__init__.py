@@ -17,14 +17,22 @@ if TYPE_CHECKING:
     from .application import ScriptedModule
     from .vtk_errors import VtkErrorRecorder
 
-__all__ = ["completeStartup", "isRunningInSlicer", "loadModule", "raiseVtkErrors", "start", "vtkErrorRecorder"]
+__all__ = [
+    "completeStartup",
+    "isRunningInSlicer",
+    "loadModule",
+    "raiseVtkErrors",
+    "start",
+    "unloadModule",
+    "vtkErrorRecorder",
+]
 
 
 def isRunningInSlicer() -> bool:
     """True inside the 3D Slicer application, False in plain Python and after ``start()``."""
     slicer = sys.modules.get("slicer")
     app = getattr(slicer, "app", None)
-    return app is not None and not getattr(app, "isHeadlessStandIn", False)
+    return app is not None and not getattr(app, "_isHeadlessStandIn", False)
 
 
 def start() -> None:
@@ -56,12 +64,20 @@ def loadModule(name: str, folder: str | Path | None = None) -> ScriptedModule:
     return loadScriptedModule(name, folder)
 
 
+def unloadModule(name: str) -> None:
+    """Lets a loaded module's panel clean up, and forgets the module and its import."""
+    import slicer
+
+    slicer.app.moduleManager()._unload(name)
+    sys.modules.pop(name, None)
+
+
 def completeStartup() -> None:
     """Runs what modules connected to the application's ``startupCompleted()`` signal, once each."""
     start()
     import slicer
 
-    slicer.app.completeStartup()
+    slicer.app._completeStartup()
 
 
 def vtkErrorRecorder() -> VtkErrorRecorder:

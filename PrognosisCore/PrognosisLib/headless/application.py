@@ -71,10 +71,10 @@ class ScriptedModuleWidget:
 class _Signals:
     """Slicer's string-named connections for an object without Qt."""
 
-    SIGNALS: tuple[str, ...] = ()
+    _SIGNALS: tuple[str, ...] = ()
 
     def __init__(self) -> None:
-        self._handlers: dict[str, list[Callable]] = {signal: [] for signal in self.SIGNALS}
+        self._handlers: dict[str, list[Callable]] = {signal: [] for signal in self._SIGNALS}
 
     def connect(self, signal: str, handler: Callable) -> bool:
         """Connects a callable.
@@ -102,13 +102,13 @@ class _Signals:
 class ModuleManager(_Signals):
     """``slicer.app.moduleManager()``."""
 
-    SIGNALS = ("moduleAboutToBeUnloaded(QString)", "moduleLoaded(QString)", "moduleUnloaded(QString)")
+    _SIGNALS = ("moduleAboutToBeUnloaded(QString)", "moduleLoaded(QString)")
 
     def __init__(self) -> None:
         super().__init__()
         self._modules: dict[str, CoreModule | ScriptedModule] = {}
 
-    def register(self, module: CoreModule | ScriptedModule) -> None:
+    def _register(self, module: CoreModule | ScriptedModule) -> None:
         """Adds a module here and to ``slicer.modules``."""
         import slicer
 
@@ -117,14 +117,13 @@ class ModuleManager(_Signals):
         setattr(slicer.moduleNames, module.name, module.name)
         self._emit("moduleLoaded(QString)", module.name)
 
-    def unload(self, name: str) -> None:
+    def _unload(self, name: str) -> None:
         """Tells the module's widget to clean up and forgets the module."""
         import slicer
 
         self._emit("moduleAboutToBeUnloaded(QString)", name)
         del self._modules[name]
         delattr(slicer.modules, name.lower())
-        self._emit("moduleUnloaded(QString)", name)
 
     def module(self, name: str) -> CoreModule | ScriptedModule | None:
         """The module of that name, None if there is none."""
@@ -133,10 +132,6 @@ class ModuleManager(_Signals):
     def modulesNames(self) -> tuple[str, ...]:
         """The names of all modules."""
         return tuple(self._modules)
-
-    def isLoaded(self, name: str) -> bool:
-        """Whether the module is there."""
-        return name in self._modules
 
 
 class _Environment:
@@ -152,8 +147,8 @@ class _Environment:
 class Application(_Signals):
     """``slicer.app`` without a GUI."""
 
-    SIGNALS = ("startupCompleted()", "aboutToQuit()", "mrmlSceneChanged(vtkMRMLScene*)")
-    isHeadlessStandIn = True
+    _SIGNALS = ("startupCompleted()", "aboutToQuit()", "mrmlSceneChanged(vtkMRMLScene*)")
+    _isHeadlessStandIn = True
     applicationName = "Slicer"
     documentationBaseUrl = "https://slicer.readthedocs.io/en/latest/"
     revision = "slicer-core"
@@ -168,7 +163,6 @@ class Application(_Signals):
         self._logics = logics
         self._moduleManager = ModuleManager()
         self._ioManager = CoreIOManager(scene, logics)
-        self._testing = False
 
     @property
     def temporaryPath(self) -> str:
@@ -207,14 +201,10 @@ class Application(_Signals):
         return ()
 
     def testingEnabled(self) -> bool:
-        """Whether Slicer's own testing mode, which answers dialogs by itself, is on; off unless set."""
-        return self._testing
+        """Whether Slicer's own testing mode, which answers dialogs by itself, is on: it is not."""
+        return False
 
-    def setTestingEnabled(self, enabled: bool) -> None:
-        """Switches Slicer's testing mode, in the application the command line option ``--testing``."""
-        self._testing = enabled
-
-    def completeStartup(self) -> None:
+    def _completeStartup(self) -> None:
         """Emits ``startupCompleted()`` to handlers that have not heard it."""
         handlers, self._handlers["startupCompleted()"] = self._handlers["startupCompleted()"], []
         for handler in handlers:

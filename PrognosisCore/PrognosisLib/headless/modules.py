@@ -42,5 +42,5 @@ def loadScriptedModule(name: str, folder: str | Path | None = None) -> ScriptedM
     module = slicer.qSlicerScriptedLoadableModule(name, str(path))
     # Slicer makes the module class with the C++ module as its parent, which carries title, help and icon.
     module.instance = getattr(pythonModule, name)(module)
-    manager.register(module)
+    manager._register(module)
     return module

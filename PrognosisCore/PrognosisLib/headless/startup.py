@@ -54,7 +54,7 @@ def startScene() -> None:
     _registerPythonBase(slicer)
     from .subject_hierarchy import SubjectHierarchyKeeper
 
-    slicer.app.subjectHierarchyKeeper = SubjectHierarchyKeeper(scene)
+    slicer.app._subjectHierarchyKeeper = SubjectHierarchyKeeper(scene)
     _started = True
 
 
@@ -119,7 +119,7 @@ def _registerApplication(slicer, scene, logics: dict[str, object]) -> None:
     slicer.qSlicerScriptedLoadableModuleWidget = application.ScriptedModuleWidget
     slicer.app = application.Application(scene, logics)
     for name, _className in MODULE_LOGICS:
-        slicer.app.moduleManager().register(application.CoreModule(name, logics[name]))
+        slicer.app.moduleManager()._register(application.CoreModule(name, logics[name]))
 
 
 def _registerPythonBase(slicer) -> None:

@@ -41,11 +41,11 @@ OBLIQUE = np.array([[0.8, 0.1, 0.0, -12.5], [-0.1, 0.9, 0.2, 40.0], [0.0, -0.3, 
 
 @pytest.fixture(autouse=True)
 def empty_scene():
-    slicer.mrmlScene.Clear(1)
+    slicer.mrmlScene.Clear(0)
     headless.vtkErrorRecorder().clear()
     yield
     headless.vtkErrorRecorder().check()
-    slicer.mrmlScene.Clear(1)
+    slicer.mrmlScene.Clear(0)
 
 
 @pytest.fixture
@@ -426,8 +426,7 @@ def test_a_module_file_loads_outside_slicer(tmp_path, monkeypatch):
         slicer.selfTests["Tiny"]()
         assert slicer.tinyOrder == ["setUp", "one", "setUp", "two"]
     finally:
-        slicer.app.moduleManager().unload("Tiny")
-        sys.modules.pop("Tiny")
+        headless.unloadModule("Tiny")
     with pytest.raises(InputError, match="NoSuchModule"):
         headless.loadModule("NoSuchModule")
 
