@@ -6,7 +6,9 @@ and no telemetry package (see Testing/benchmarks). The two backends are held to 
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,10 +68,7 @@ class TorchNetwork:
         self._torch = torch
         self._target = torch.device(device)
         network = build()
-        network.load_state_dict(
-            {key: torch.from_numpy(np.asarray(value, np.float32)) for key, value in bundle.weights(name).items()},
-            strict=False,
-        )
+        network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in bundle.weights(name).items()})
         self._network = network.eval().to(self._target, memory_format=torch.channels_last_3d)
         self.device = torch.cuda.get_device_name() if device == "cuda" else "CPU (torch)"
 
@@ -85,9 +84,16 @@ class TorchNetwork:
 
 
 def gpu_available() -> bool:
-    """Whether torch is installed and sees a CUDA device. Imports torch only if it is installed."""
+    """Whether torch is installed and sees a CUDA device.
+
+    torch takes seconds and hundreds of MB to import, so the driver is looked for first.
+    """
     from importlib.util import find_spec
 
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
     if find_spec("torch") is None:
         return False
     import torch

@@ -163,18 +163,17 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return self._measureCase(case, nodes[self.system.primary.name], segmentationNode, tableNode)
 
     def _measureCase(self, case: Case, volumeNode: Any, segmentationNode: Any, tableNode: Any) -> Result:
-        masks = scene.toMasks(segmentationNode, volumeNode)
-        masks = {name: mask for name, mask in masks.items() if name in self.system.segments}
+        masks = scene.toMasks(segmentationNode, volumeNode, names=self.system.segments)
         name = self.system.segments[0]
         if name not in masks or masks[name].is_empty:
             raise InputError(
                 f"The segmentation '{segmentationNode.GetName()}' has no filled segment named '{name}'; "
                 "draw or rename it in Segment Editor."
             )
-        findings = self.pipeline.measure(case, masks)
-        findings = replace(findings, masks=tuple(masks.values()))
-        nodes = scene.updateResults(findings, volumeNode, segmentationNode, tableNode)
-        return Result(findings, nodes, case)
+        measured = self.pipeline.measure(case, masks)
+        grid = case.volumes[self.system.primary.name].grid
+        nodes = scene.fromFindings(measured, volumeNode, segmentationNode, tableNode, grid)
+        return Result(replace(measured, masks=tuple(masks.values())), nodes, case)
 
     def makeCase(
         self, nodes: Mapping[str, Any], clinical: Mapping[str, Any] | None, settings: Mapping[str, Any] | None
@@ -246,5 +245,6 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             volumeNode,
             slicer.mrmlScene.GetNodeByID(pending.segmentationID) if pending.segmentationID else None,
             slicer.mrmlScene.GetNodeByID(pending.tableID) if pending.tableID else None,
+            pending.case.volumes[self.system.primary.name].grid,
         )
         return Result(findings, nodes, pending.case)

@@ -68,7 +68,7 @@ class SpleenPipeline:
 
     def measure(self, case: Case, masks: Mapping[str, Mask]) -> Findings:
         """Every row, flag and curve that the masks and the clinical values allow."""
-        models = {name: self.bundle.json(f"models/{name}.json") for name in ("survival", "decompensation", "groups")}
+        models = {name: self.bundle.json(name) for name in ("survival", "decompensation", "groups")}
         settings = {
             **dataclasses.asdict(SpleenSettings(**case.settings)),
             "boundary_uncertainty_mm": self.bundle.metadata["interval"]["boundary_mm"],

@@ -58,6 +58,21 @@ def saveSegmentation(node, path: str | os.PathLike) -> None:
             raise OSError(_reason(messages))
 
 
+def loadSegmentation(path: str | os.PathLike):
+    """Reads a segmentation file (.seg.nrrd, .nrrd, .nii.gz, ...) into a new segmentation node.
+
+    Raises:
+        InputError: no such file, or it holds no segmentation.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no segmentation file '{path}'; correct the path.")
+    try:
+        return slicer.util.loadSegmentation(str(path))
+    except RuntimeError as error:
+        raise InputError(f"'{path.name}' could not be read as a segmentation; export it as .seg.nrrd.") from error
+
+
 def saveTable(node, path: str | os.PathLike) -> None:
     """Writes a table to a .csv or .tsv file, UTF-8, with all digits and "." as decimal point.
 

@@ -1,0 +1,45 @@
+"""`make demo`: every system on a simulated patient and, where real images lie beside the checkout, on a real one."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from PrognosisLib import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL = ROOT.parent / "shared" / "data"
+SEED = 7
+
+
+def run(*arguments: object) -> None:
+    start = time.perf_counter()
+    code = cli.main([str(one) for one in arguments])
+    if code != cli.DONE:
+        sys.exit(code)
+    print(f"  ({time.perf_counter() - start:.0f} s)", flush=True)
+
+
+def main(output: Path) -> None:
+    print("SpleenVolume on a simulated patient", flush=True)
+    run("simulate", "spleen", "--cases", 1, "--seed", SEED, "--output", output / "simulated-patients")
+    case = output / "simulated-patients" / f"simulated_{SEED:04d}"
+    folders = [output / "spleen"]
+    run(
+        "spleen", "--ct", case / "ct.nii.gz", "--clinical", case / "clinical.json", "--cutoff-ml", 532,
+        "--output", folders[0],
+    )  # fmt: skip
+    real = REAL / "abdomen-ct" / "totalsegmentator" / "example_ct.nii.gz"
+    if real.exists():
+        print("SpleenVolume on a real CT", flush=True)
+        folders.append(output / "spleen-real")
+        run("spleen", "--ct", real, "--output", folders[1])
+    print("\nOpen these:")
+    for folder in folders:
+        for name in ("report.html", "scene.mrb", "results.csv"):
+            print(folder / name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo-output"))
