@@ -17,7 +17,7 @@ VERMILION = (0.835, 0.369, 0.000)
 PURPLE = (0.800, 0.475, 0.655)
 BLACK = (0.0, 0.0, 0.0)
 
-# 0..255, as 3D Slicer's General Anatomy list has them; scene/terminology.py gives the scene the same.
+# 0..255, as 3D Slicer's General Anatomy list has them; the scene takes them from here.
 SEGMENT_COLORS = {
     "Spleen": (157, 108, 162),
     "Liver": (221, 130, 101),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import report, scene
 from .output import OutputFolder
 from .readers import sha256_of
+from .systems import find_system
 
 if TYPE_CHECKING:
     from .bundle import Bundle
@@ -56,7 +57,8 @@ def write_outputs(
             scene.saveSegmentation(result.nodes.segmentation, draft / "segmentation.seg.nrrd")
         report.write_results_csv(draft / "results.csv", result.findings)
         report.write_provenance(draft / "provenance.json", provenance)
-        report.write_report(draft, result.findings, primary, provenance, clinical, bundle.card)
+        wanted = find_system(result.findings.system).clinical_fields
+        report.write_report(draft, result.findings, primary, provenance, clinical, bundle.card, wanted=wanted)
         scene.saveScene(draft / "scene.mrb")
         names = sorted(path.name for path in draft.iterdir())
     return [Path(folder) / name for name in names]

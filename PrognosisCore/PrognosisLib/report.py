@@ -22,13 +22,14 @@ from .clinical import FIELDS, ClinicalField
 from .findings import SIMULATED, Findings, Flag, Interval, Measurement
 from .output import write_atomic
 from .volume import Volume
+from .wording import interval_text, value_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = ("quantity", "value", "unit", "lower", "upper", "method", "note")
 SEVERITIES = {"error": "Error", "warning": "Warning", "info": "Note"}
-NOT_AVAILABLE = "not available"
+NBSP = "\N{NO-BREAK SPACE}"
 DPI = 180
 PAGE_INCHES = 7.15  # what A4 holds between its margins, so that 8 points print as 8 points
 # Parts of the provenance that have a place of their own in the report.
@@ -170,31 +171,6 @@ def write_provenance(path: Path, provenance: Mapping[str, Any]) -> Path:
     return write_atomic(path, text + "\n")
 
 
-def format_number(value: float, like: float | None = None) -> str:
-    """Three significant digits, but no more decimals than `like` would have; a shorter or whole number as it is."""
-    if isinstance(value, (int, np.integer)):
-        return str(int(value)).replace("-", "−")
-    value = float(value)
-    if not math.isfinite(value):
-        return NOT_AVAILABLE if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    decimals = _decimals(value)
-    if like is not None and math.isfinite(like) and like != 0:
-        decimals = min(decimals, _decimals(float(like)))
-    rounded = round(value, decimals)
-    text = f"{rounded:.{max(0, decimals)}f}"
-    if rounded == value and "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return text.replace("-", "−") if rounded else "0"
-
-
-def _decimals(value: float) -> int:
-    """Decimals that leave three significant digits; negative from 1000 on."""
-    if value == 0:
-        return 0
-    # rounding may add a digit: 9.996 is 10.0
-    return 2 - math.floor(math.log10(abs(float(f"{value:.3g}"))))
-
-
 def _exact(value: float | str | None) -> str:
     """Shortest text that reads back to the same number; empty where there is none."""
     if value is None or isinstance(value, str):
@@ -260,31 +236,16 @@ def _row(row: Measurement) -> dict[str, Any]:
     note = row.note.removeprefix(SIMULATED).lstrip("; ")
     return {
         "label": row.label,
-        "value": _value(row),
-        "interval": _interval(row),
+        "value": value_text(row, space=NBSP),
+        "interval": _with_unit(interval_text(row), row.unit),
         "method": row.method,
         "note": note,
         "tags": tags,
     }
 
 
-def _value(row: Measurement) -> str:
-    if row.value is None:
-        return NOT_AVAILABLE
-    text = row.value if isinstance(row.value, str) else format_number(row.value)
-    return text if text == NOT_AVAILABLE else _with_unit(text, row.unit)
-
-
 def _with_unit(text: str, unit: str) -> str:
-    return f"{text}\N{NO-BREAK SPACE}{unit}" if unit else text
-
-
-def _interval(row: Measurement) -> str:
-    if row.interval is None or row.value is None:
-        return ""
-    like = row.value if isinstance(row.value, (int, float, np.number)) else None
-    lower, upper = (format_number(end, like) for end in (row.interval.lower, row.interval.upper))
-    return _with_unit(f"{lower} to {upper}", row.unit)
+    return f"{text}{NBSP}{unit}" if text and unit else text
 
 
 def _clinical(key: str, value: Any) -> tuple[str, str]:

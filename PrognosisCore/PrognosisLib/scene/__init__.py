@@ -6,12 +6,13 @@ Coordinates: a Volume is in world RAS, as the user sees the node. Findings come 
 on: the nodes get the volume's own IJK-to-RAS matrix and the same parent transform.
 """
 
-from .files import saveScene, saveSegmentation, saveTable
+from ..wording import result_text as resultText
+from .files import loadSegmentation, saveScene, saveSegmentation, saveTable
 from .observe import SegmentationObserver, observeSegmentation, removeObserver
 from .places import worldGrid
 from .results import Nodes, findResults, fromFindings
 from .segments import findSegmentID, toMasks
-from .tables import readTable, resultText, updateTable
+from .tables import readTable, updateTable
 from .volumes import fromVolume, toVolume
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "findSegmentID",
     "fromFindings",
     "fromVolume",
+    "loadSegmentation",
     "observeSegmentation",
     "readTable",
     "removeObserver",

@@ -12,6 +12,7 @@ import vtk
 
 from ..errors import InputError
 from ..findings import Findings, Flag, Interval, Measurement
+from ..wording import is_number, result_text
 
 # MRML writes tables with six digits and loses quotation marks, so the exact findings are kept as JSON as well.
 FINDINGS = "Prognosis.findings"
@@ -132,38 +133,16 @@ def _row(measurement: Measurement) -> dict:
     ends = measurement.interval
     return {
         "quantity": measurement.label,
-        "value": measurement.value if _isNumber(measurement.value) else math.nan,
+        "value": measurement.value if is_number(measurement.value) else math.nan,
         "unit": measurement.unit,
         "lower": ends.lower if ends else math.nan,
         "upper": ends.upper if ends else math.nan,
         "method": measurement.method,
         "note": measurement.note,
-        "text": resultText(measurement),
+        "text": result_text(measurement),
         "group": measurement.group,
         "key": measurement.key,
     }
-
-
-def resultText(measurement: Measurement) -> str:
-    """The result as a person reads it: "312 mL (298 to 326)", "high", "not available"."""
-    if measurement.value is None:
-        return "not available"
-    if not _isNumber(measurement.value):
-        return str(measurement.value)
-    ends = measurement.interval
-    text = f"{_rounded(measurement.value)} {measurement.unit}".strip()
-    return f"{text} ({_rounded(ends.lower)} to {_rounded(ends.upper)})" if ends else text
-
-
-def _rounded(value: float) -> str:
-    """Three significant digits, and never less than whole numbers."""
-    if isinstance(value, (int, np.integer)) or not math.isfinite(value) or value == 0:
-        return str(value) if value else "0"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
-
-
-def _isNumber(value) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def _toJson(findings: Findings) -> str:

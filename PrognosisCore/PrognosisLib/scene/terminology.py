@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..colors import SEGMENT_COLORS
+
 Code = tuple[str, str, str]  # coding scheme, code value, code meaning
 
 ANATOMICAL: Code = ("SCT", "123037004", "Anatomical Structure")
@@ -62,12 +64,14 @@ def _value(code: str) -> str:
 
 # In the order in which they are tried: a hemorrhage without a region is the hematoma.
 ENTRIES: dict[str, Entry] = {
-    "Spleen": Entry(ANATOMICAL, ("SCT", "78961009", "Spleen"), (157, 108, 162)),
-    "Liver": Entry(ANATOMICAL, ("SCT", "10200004", "Liver"), (221, 130, 101)),
-    "Hematoma": Entry(ALTERED, HEMORRHAGE, (188, 65, 28), BRAIN),
-    "Intraventricular hemorrhage": Entry(ALTERED, HEMORRHAGE, (233, 137, 64), ("SCT", "35764002", "Brain ventricle")),
-    "Perihematomal edema": Entry(ALTERED, ("SCT", "79654002", "Edema"), (140, 224, 228), BRAIN),
-    "Hematoma growth": Entry(ALTERED, HEMORRHAGE, (244, 214, 49), BRAIN, recognized=False),
+    "Spleen": Entry(ANATOMICAL, ("SCT", "78961009", "Spleen"), SEGMENT_COLORS["Spleen"]),
+    "Liver": Entry(ANATOMICAL, ("SCT", "10200004", "Liver"), SEGMENT_COLORS["Liver"]),
+    "Hematoma": Entry(ALTERED, HEMORRHAGE, SEGMENT_COLORS["Hematoma"], BRAIN),
+    "Intraventricular hemorrhage": Entry(
+        ALTERED, HEMORRHAGE, SEGMENT_COLORS["Intraventricular hemorrhage"], ("SCT", "35764002", "Brain ventricle")
+    ),
+    "Perihematomal edema": Entry(ALTERED, ("SCT", "79654002", "Edema"), SEGMENT_COLORS["Perihematomal edema"], BRAIN),
+    "Hematoma growth": Entry(ALTERED, HEMORRHAGE, SEGMENT_COLORS["Hematoma growth"], BRAIN, recognized=False),
 }
 
 

@@ -348,7 +348,7 @@ def test_overview_says_simulated_cohort(case):
         assert "not for clinical use" in text
 
 
-def test_segments_have_the_colors_of_the_scene():
+def test_every_segment_with_a_color_has_codes():
     terminology = pytest.importorskip("PrognosisLib.scene.terminology", reason="needs slicer-core")
     assert {name: entry.color for name, entry in terminology.ENTRIES.items()} == SEGMENT_COLORS
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from PrognosisLib import output, report
+from PrognosisLib import output, report, wording
 from PrognosisLib.clinical import fields_of
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Curve, Findings, Flag, Interval, Mask, Measurement
@@ -275,4 +275,4 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     ],
 )
 def test_numbers_for_display(value, like, text):
-    assert report.format_number(value, like) == text
+    assert wording.format_number(value, like) == text
