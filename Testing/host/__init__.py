@@ -81,6 +81,8 @@ def makeWidget(name: str, folder: str | Path | None = None) -> Any:
 
     from PrognosisLib import headless
 
+    from . import inspection
+
     module = headless.loadModule(name, folder)
     try:
         headless.completeStartup()
@@ -93,19 +95,24 @@ def makeWidget(name: str, folder: str | Path | None = None) -> Any:
         _unload(name)
         raise
     module.widgetRepresentation().show()
+    inspection.checkScenes(module.widgetRepresentation())
     pump(0)
     return widget
 
 
 def close(widget: Any) -> None:
-    """Leaves the panel and unloads its module, as closing Slicer does; leaked observers are an error."""
+    """Leaves the panel and unloads its module, as closing Slicer does; what it leaves running is an error."""
+    from . import inspection
+
     name = widget.moduleName
     if selectedModule() == name:
         getattr(widget, "exit", lambda: None)()
     _unload(name)
+    inspection.checkNothingRuns(widget)
     observers = getattr(widget, "Observations", None)
     if observers:
         records.add(f"{name}Widget.cleanup() left observers: {observers}.")
+    pump(0)
 
 
 def _unload(name: str) -> None:
@@ -120,7 +127,6 @@ def _unload(name: str) -> None:
         selector.selectedModule = ""
     headless.unloadModule(name)
     module._forgetWidget()
-    pump(0)
 
 
 def pump(seconds: float = 0.0, until: Callable[[], object] | None = None) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import shiboken6
 from PySide6 import QtGui, QtWidgets
 
-__all__ = ["clippedTexts", "screenshot"]
+from .records import records
+
+__all__ = ["checkNothingRuns", "checkScenes", "clippedTexts", "screenshot"]
 
 _BUTTONS = ("QPushButton", "QToolButton", "QCheckBox", "QRadioButton")
 
@@ -34,6 +37,24 @@ def layOut(widget: QtWidgets.QWidget, width: int = 480) -> None:
         needed = layout.totalHeightForWidth(width) if layout is not None and layout.hasHeightForWidth() else 0
         widget.resize(width, max(needed, widget.sizeHint.height(), widget.minimumSizeHint.height()))
     QtWidgets.QApplication.processEvents()
+
+
+def checkScenes(representation: QtWidgets.QWidget) -> None:
+    """Records MRML widgets of a finished panel that never got the scene, which in Slicer stay silently empty."""
+    for child in representation.findChildren(QtWidgets.QWidget):
+        if type(child).__name__.startswith("qMRML") and getattr(child, "_scene", child) is None:
+            records.add(f"{type(child).__name__} {child.objectName} has no MRML scene: connect mrmlSceneChanged to it.")
+
+
+def checkNothingRuns(widget: object) -> None:
+    """Records timers and child processes among a closed panel's attributes that still run."""
+    for name, value in vars(widget).items():
+        className = type(value).__name__
+        if className not in ("QTimer", "QProcess") or not shiboken6.isValid(value):
+            continue
+        runs = value.isActive() if className == "QTimer" else int(value.state()) != 0
+        if runs:
+            records.add(f"{type(widget).__name__}.cleanup() left its {className} {name} running.")
 
 
 def _labelOverflow(label: QtWidgets.QLabel) -> bool:

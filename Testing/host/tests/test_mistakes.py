@@ -168,10 +168,26 @@ def test_a_question_without_an_answer_fails(spoiled):
 
 def test_a_timer_that_outlives_the_panel_fails(spoiled):
     panel = spoiled(code=("        self.timer.stop()", "        pass"))
-    run_apply(panel)
+    panel.timer.start(60000)
     host.close(panel)
+    check_fails("left its QTimer timer running")
+    panel.timer.start(0)
     host.pump(0.1)
     check_fails("destroyed QLabel")
+
+
+def test_a_process_that_outlives_the_panel_fails(spoiled):
+    line = "self.process = qt.QProcess(); self.process.start('sleep', ['20']); self.process.waitForStarted()"
+    panel = spoiled(code=("# SETUP", line))
+    host.close(panel)
+    check_fails("left its QProcess process running")
+    panel.process.kill()
+    panel.process.waitForFinished()
+
+
+def test_a_widget_without_a_scene_fails(spoiled):
+    spoiled(ui=("<receiver>resultTable", "<receiver>inputSelector"))
+    check_fails("resultTable has no MRML scene")
 
 
 def test_an_unused_answer_fails(host_scene):
