@@ -1,0 +1,122 @@
+"""`make bench`: seconds, memory and ratios of SpleenVolume on a simulated 512 x 512 x 200 CT, printed, never asserted."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from PrognosisLib import headless
+from PrognosisLib.pipeline import Case
+from PrognosisLib.readers import read_volume
+from PrognosisLib.simulation.anatomy import AbdomenParameters
+from PrognosisLib.simulation.ct import simulate_abdomen
+from PrognosisLib.systems import SYSTEMS
+from PrognosisLib.volume import Volume
+from PrognosisLib.worker import Worker
+from PrognosisLib.writers import write_volume
+
+HERE = Path(__file__).resolve().parent
+# 0.78 mm pixels, 1.6 mm slices: 400 mm wide, 320 mm long.
+SCAN = AbdomenParameters(spleen_mL=320, matrix=512, field_of_view_mm=400, slice_spacing_mm=1.6, slice_thickness_mm=2)
+SLICES = 200
+
+
+def make_scan(folder: Path) -> Path:
+    path = folder / "ct.nii.gz"
+    made = simulate_abdomen(replace(SCAN, coverage="chest-abdomen-pelvis"), seed=1)
+    middle = int(np.argwhere(made.labels == 1)[:, 0].mean())
+    start = min(max(0, middle - SLICES // 2), len(made.hu) - SLICES)
+    matrix = made.ijk_to_ras.copy()
+    matrix[:3, 3] += matrix[:3, 2] * start
+    return write_volume(Volume(made.hu[start : start + SLICES], matrix, "CT", "benchmark"), path)
+
+
+def fresh(command: list[str]) -> tuple[float, float]:
+    """Wall seconds and peak MB of a command as a whole process."""
+    start = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    errors = child.stderr.read()
+    _pid, status, usage = os.wait4(child.pid, 0)
+    if status:
+        sys.exit(f"{command[1]} failed:\n{errors.decode()[-2000:]}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024.0
+
+
+def warm(path: Path, rounds: int) -> None:
+    """From the file to nodes and table with a warm worker."""
+    headless.start()
+    import slicer
+
+    from PrognosisLib import scene
+
+    system = SYSTEMS["spleen"]
+    rows: list[dict[str, float]] = []
+    with Worker() as worker:
+        for _ in range(rounds + 1):
+            slicer.mrmlScene.Clear(0)
+            start = time.perf_counter()
+            volume = read_volume(path)
+            read = time.perf_counter()
+            worker.start_run(system.pipeline_path, system.default_bundle(), Case({"ct": volume}))
+            found = worker.wait()
+            back = time.perf_counter()
+            node = scene.fromVolume(volume)
+            scene.fromFindings(found, node, grid=volume.grid)
+            end = time.perf_counter()
+            stages = found.provenance["seconds"]
+            rows.append(
+                {
+                    "read the file": read - start,
+                    **stages,
+                    "to and from the worker": back - read - sum(stages.values()),
+                    "nodes and table": end - back,
+                    "total": end - start,
+                }
+            )
+        print(f"\nWarm, from file to nodes and table (median of {rounds} after one):")
+        for name in rows[-1]:
+            print(f"  {name:26s}{statistics.median(row[name] for row in rows[1:]):7.2f} s")
+        print(f"  {'peak memory of the worker':26s}{worker.peak_memory_mb:7.0f} MB")
+
+
+def compare(path: Path, folder: Path, rounds: int) -> None:
+    """Fresh processes in turn, so that a drifting machine meets both."""
+    ours = [sys.executable, str(HERE / "spleen_file_to_file.py"), str(path), str(folder / "ours.nii.gz")]
+    theirs = [sys.executable, str(HERE / "monai_recipe.py"), str(path), str(folder / "theirs.nii.gz")]
+    a, b = [], []
+    for number in range(rounds):
+        a.append(fresh(ours))
+        b.append(fresh(theirs))
+        print(f"  round {number + 1}: {a[-1][0]:.1f} s, {a[-1][1]:.0f} MB; MONAI {b[-1][0]:.1f} s, {b[-1][1]:.0f} MB")
+    seconds = [statistics.median(one[0] for one in group) for group in (a, b)]
+    memory = [statistics.median(one[1] for one in group) for group in (a, b)]
+    print(f"File to file, fresh process (median of {rounds}): {seconds[0]:.1f} s and {memory[0]:.0f} MB")
+    print(f"MONAI's spleen recipe, random weights:         {seconds[1]:.1f} s and {memory[1]:.0f} MB")
+    print(f"Ratio: {seconds[1] / seconds[0]:.1f} times faster, {memory[0] / memory[1]:.2f} of the memory")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ct", type=Path, help="another CT than the simulated one")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        path = arguments.ct or make_scan(Path(temporary))
+        shape = read_volume(path).array.shape
+        print(f"{shape[2]} x {shape[1]} x {shape[0]}, {path.stat().st_size / 1e6:.0f} MB, {os.cpu_count()} cores")
+        warm(path, arguments.rounds)
+        print()
+        compare(path, Path(temporary), arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
