@@ -1,4 +1,4 @@
-"""`make bench`: seconds, memory and ratios of SpleenVolume on a simulated 512 x 512 x 200 CT, printed, never asserted."""
+"""`make bench`: seconds, memory and ratios of SpleenVolume on a simulated 512 x 512 x 200 CT: printed, not asserted."""
 
 from __future__ import annotations
 
