@@ -16,7 +16,7 @@ import numpy as np
 
 from .dicom_geometry import Stack, slices_of, stack
 from .errors import InputError
-from .pixels import compact, decode, real_values, without_padding
+from .pixels import decode, real_values
 from .volume import Volume
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def read_file(path: Path, modality: str = "CT", series: str | None = None) -> Vo
     header = _header(path)
     if getattr(header.file_meta, "MediaStorageSOPClassUID", None) == DICOMDIR_CLASS:
         return _read_files(_listed_files(path), path.name, modality, series)
-    return _read_series([header], path.name, modality)
+    return _read_series(_headers([path]), path.name, modality)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -169,9 +169,17 @@ def _header(path: Path) -> pydicom.Dataset:
 
 
 def _headers(files: Iterable[Path]) -> list[pydicom.Dataset]:
-    """Headers of the DICOM files among these, without DICOMDIRs."""
+    """Headers of the DICOM files among these, without DICOMDIRs.
+
+    A file so damaged that it looks like no image must not drop out silently: its slice would be missing.
+    """
     headers = [_header(path) for path in files if is_dicom(path)]
-    return [h for h in headers if getattr(h.file_meta, "MediaStorageSOPClassUID", None) != DICOMDIR_CLASS]
+    headers = [h for h in headers if getattr(h.file_meta, "MediaStorageSOPClassUID", None) != DICOMDIR_CLASS]
+    for header in headers:
+        class_uid = header.get("SOPClassUID")
+        if class_uid is None or ("Image Storage" in class_uid.name and "Rows" not in header):
+            raise InputError(f"'{_name(header)}' is damaged or cut short; copy it again from the archive.")
+    return headers
 
 
 def _by_series(headers: Iterable[pydicom.Dataset]) -> dict[str, list[pydicom.Dataset]]:
@@ -272,15 +280,11 @@ def _values(stacked: Stack, modality: str) -> np.ndarray:
     for path, indices in by_file.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            frames, rescaled = decode(path)
+            frames = decode(path)
         for index in indices:
             one = stacked.slices[index]
             frame = frames[one.frame] if one.frame < len(frames) else None
             if frame is None or frame.shape != one.shape:
                 raise InputError(f"'{path.name}' holds fewer pixels than its header says; copy it again.")
-            if rescaled:
-                padding = None if one.padding is None else one.padding * one.slope + one.intercept
-                planes[index] = compact(without_padding(frame, padding, modality))
-            else:
-                planes[index] = real_values(frame, one.slope, one.intercept, one.padding, modality)
+            planes[index] = real_values(frame, one.slope, one.intercept, one.padding, modality)
     return np.stack(planes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,14 +60,10 @@ def quiet() -> Iterator[None]:
             sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
-def decode(path: Path) -> tuple[np.ndarray, bool]:
-    """All frames of one gray-value DICOM file.
+def decode(path: Path) -> np.ndarray:
+    """Stored values (frame, row, column) of one gray-value DICOM file.
 
-    pydicom with its plugins first; where they fail GDCM (in SimpleITK) decodes single frames, and applies the rescale
-    slope and intercept itself.
-
-    Returns:
-        values (frame, row, column), and whether they are already rescaled.
+    pydicom with its plugins first; where those fail, or are not installed, GDCM as it comes with SimpleITK.
 
     Raises:
         InputError: damaged, cut short, or compressed in a way that no decoder here knows.
@@ -83,15 +80,15 @@ def decode(path: Path) -> tuple[np.ndarray, bool]:
         raise InputError(f"'{path.name}' is damaged or cut short; copy it again from the archive.") from error
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = _bare_syntax(dataset)
-    rescaled = False
     try:
         with quiet():
             frames = _whole_bits(dataset.pixel_array, dataset)
     except Exception as error:  # plugins raise whatever they like
-        frames, rescaled = _decode_gdcm(path, dataset), True
+        compressed = dataset.file_meta.TransferSyntaxUID.is_compressed
+        frames = _decode_gdcm(dataset) if compressed else None
         if frames is None:
             raise InputError(_why_undecodable(path, dataset)) from error
-    return frames.reshape(-1, *frames.shape[-2:]), rescaled
+    return frames.reshape(-1, *frames.shape[-2:])
 
 
 def _bare_syntax(dataset: pydicom.Dataset) -> str:
@@ -104,21 +101,35 @@ def _bare_syntax(dataset: pydicom.Dataset) -> str:
     return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 
 
-def _decode_gdcm(path: Path, dataset: pydicom.Dataset) -> np.ndarray | None:
-    """Frames by GDCM, rescaled; None where it fails too. Damaged native pixels are not padded this way."""
-    import SimpleITK as sitk
+def _decode_gdcm(dataset: pydicom.Dataset) -> np.ndarray | None:
+    """Compressed frames by GDCM, or None where it fails too.
 
-    if not dataset.file_meta.TransferSyntaxUID.is_compressed or int(dataset.get("NumberOfFrames") or 1) > 1:
-        return None
+    Each goes through a file of its own without a rescale slope, which GDCM would apply to the values.
+    """
+    import SimpleITK as sitk
+    from pydicom.dataset import Dataset
+    from pydicom.encaps import encapsulate, generate_frames
+
+    single = Dataset()
+    single.file_meta = dataset.file_meta
+    single.SOPClassUID, single.SOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"):
+        single[keyword] = dataset[keyword]
+    single.SamplesPerPixel, single.PhotometricInterpretation = 1, "MONOCHROME2"
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")
+    frames = []
     try:
-        with quiet():
-            frames = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError:
+        with tempfile.TemporaryDirectory() as folder, quiet():
+            reader.SetFileName(str(Path(folder, "frame.dcm")))
+            count = int(dataset.get("NumberOfFrames") or 1)
+            for frame in generate_frames(dataset.PixelData, number_of_frames=count):
+                single.PixelData = encapsulate([frame])
+                single.save_as(reader.GetFileName(), enforce_file_format=True)
+                frames.append(sitk.GetArrayFromImage(reader.Execute()).reshape(dataset.Rows, dataset.Columns))
+    except (RuntimeError, ValueError, KeyError, AttributeError, EOFError):
         return None
-    return frames.reshape(-1, *frames.shape[-2:])
+    return np.stack(frames)
 
 
 def _why_undecodable(path: Path, dataset: pydicom.Dataset) -> str:
@@ -158,18 +169,18 @@ def real_values(frame: np.ndarray, slope: float, intercept: float, padding: floa
         values = frame.astype(np.int32) * int(slope) + int(intercept)
     else:
         values = (frame * slope + intercept).astype(np.float32)
-    return compact(without_padding(values, None if padding is None else padding * slope + intercept, modality))
+    if padding is not None:
+        values = _without_padding(values, padding * slope + intercept, modality)
+    return compact(values)
 
 
-def without_padding(values: np.ndarray, padding: float | None, modality: str) -> np.ndarray:
+def _without_padding(values: np.ndarray, padding: float, modality: str) -> np.ndarray:
     """Values with padding below every real value (or above any CT number) replaced by air (CT) or 0.
 
     A padding value inside the range of real values is left alone: it cannot be told from tissue. Lossy compression
     blurs padding, so everything beyond half way to it counts.
     """
     floor = AIR_HU if modality == "CT" else 0.0
-    if padding is None:
-        return values
     if padding < floor:
         return np.where(values < (padding + floor) / 2, values.dtype.type(floor), values)
     if modality == "CT" and padding > MAX_HU:
