@@ -172,11 +172,16 @@ def _getObject(self: QtCore.QObject, name: str) -> Any:
         raise AttributeError(f"{cls.__name__} has no attribute {name!r}.") from None
 
 
+def _connect(self: QtCore.QObject, *args) -> Any:
+    # With three arguments it is PySide6 itself that connects, as for menu.addAction(text, handler).
+    return connectByName(self, *args) if len(args) < 3 else _raw(self, "connect")(*args)
+
+
 _SPECIAL: dict[str, Callable[[QtCore.QObject], Any]] = {
     "name": QtCore.QObject.objectName,
     "className": lambda self: lambda: QtCore.QObject.metaObject(self).className(),
     "delete": lambda self: lambda: shiboken6.delete(self),
-    "connect": lambda self: functools.partial(connectByName, self),
+    "connect": lambda self: functools.partial(_connect, self),
     "disconnect": lambda self: functools.partial(disconnectByName, self),
 }
 

@@ -99,6 +99,16 @@ class _Signals:
             handler(*args)
 
 
+class _FactoryManager:
+    """What slicer.util.moduleNames() asks."""
+
+    def __init__(self, modules: dict[str, CoreModule | ScriptedModule]) -> None:
+        self._modules = modules
+
+    def loadedModuleNames(self) -> tuple[str, ...]:
+        return tuple(self._modules)
+
+
 class ModuleManager(_Signals):
     """``slicer.app.moduleManager()``."""
 
@@ -128,6 +138,10 @@ class ModuleManager(_Signals):
     def module(self, name: str) -> CoreModule | ScriptedModule | None:
         """The module of that name, None if there is none."""
         return self._modules.get(name)
+
+    def factoryManager(self) -> _FactoryManager:
+        """Knows which modules are loaded."""
+        return _FactoryManager(self._modules)
 
     def modulesNames(self) -> tuple[str, ...]:
         """The names of all modules."""

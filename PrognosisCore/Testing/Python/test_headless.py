@@ -418,6 +418,7 @@ def test_a_module_file_loads_outside_slicer(tmp_path, monkeypatch):
     try:
         assert slicer.modules.tiny is module is headless.loadModule("Tiny", folder)
         assert slicer.util.modulePath("Tiny") == str(folder / "Tiny.py")
+        assert {"Tiny", "Segmentations"} <= set(slicer.util.moduleNames())
         assert (module.title, module.categories) == ("Tiny", ["Segmentation"])
         assert module.instance.resourcePath("UI/Tiny.ui") == str(folder / "Resources" / "UI" / "Tiny.ui")
         headless.completeStartup()

@@ -170,6 +170,16 @@ def test_unknown_names_of_the_application_are_errors():
         ctk.ctkCheckBox()
 
 
+def test_menu_actions_call_their_handler():
+    seen = []
+    menu = qt.QMenu()
+    menu.addAction("go", lambda: seen.append("go")).trigger()
+    action = qt.QAction("stop", menu)
+    action.connect("triggered()", lambda: seen.append("stop"))
+    action.trigger()
+    assert seen == ["go", "stop"]
+
+
 def test_void_calls_do_not_wear_out_the_interpreter():
     label = qt.QLabel()
     for _repeat in range(20000):
