@@ -1,0 +1,168 @@
+"""The Results section: summary, flags, tables, and the buttons that show, edit and export them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from .. import scene
+from ..findings import SIMULATED, Findings, Flag
+from ..logic import SystemLogic
+from ..scene.editing import segmentToEdit
+
+# Columns of the results table that fit a panel; the node has all of them.
+SHOWN_COLUMNS = ("quantity", "text", "note")
+ICONS = {"error": "SP_MessageBoxCritical", "warning": "SP_MessageBoxWarning", "info": "SP_MessageBoxInformation"}
+SEVERITIES = tuple(ICONS)
+WORDS = {"error": "Error", "warning": "Check", "info": "Note"}
+ICON_SIZE = 16
+
+
+class ResultsView:
+    """Shows findings and nodes; it never makes or changes them, but for an empty segment to draw in.
+
+    Args:
+        ui: holds resultsSection and what is in it.
+        logic: names the system and its segments.
+        onEdit: called with the segmentation that Segment Editor is about to show, perhaps a new one.
+    """
+
+    def __init__(self, ui: Any, logic: SystemLogic, onEdit: Callable[[Any], None]) -> None:
+        self._ui, self._logic, self._edited = ui, logic, onEdit
+        self._volumeNode = self._segmentationNode = self._tableNode = self._chart = None
+        self._formerLayout: int | None = None
+        self._flagWidgets: list[Any] = []
+        for view in (ui.resultsTableView, ui.framesTableView):
+            view.verticalHeader().setVisible(False)
+            view.alternatingRowColors = True
+        ui.plotButton.connect("toggled(bool)", self._onPlot)
+        ui.editButton.connect("clicked()", self._onEdit)
+        ui.exportButton.connect("clicked()", self._onExport)
+        self.clear()
+
+    def clear(self, volumeNode: Any = None) -> None:
+        """No results; a segment can still be drawn on the volume."""
+        self._showNodes(volumeNode, None, None, None)
+        self.showFrames(None)
+        self._ui.summaryLabel.text = _("No results yet.")
+        self._ui.cohortLabel.visible = False
+        self._showFlags(())
+
+    def show(self, findings: Findings, volumeNode: Any, segmentationNode: Any, tableNode: Any) -> None:
+        """Shows findings and the nodes that hold them; any node may be None."""
+        charts = scene.findResults(self._logic.system.name, volumeNode, segmentationNode).plotCharts
+        self._showNodes(volumeNode, segmentationNode, tableNode, charts[0] if charts else None)
+        self._ui.summaryLabel.text = findings.summary
+        self._ui.cohortLabel.text = _(
+            "Modeled numbers come from a {simulated}. Research and teaching, not for clinical use."
+        ).format(simulated=SIMULATED)
+        self._ui.cohortLabel.visible = findings.is_simulated
+        self._showFlags(findings.flags)
+
+    def showFrames(self, tableNode: Any) -> None:
+        """The table with a row for each frame; None hides it."""
+        self._ui.framesTableView.setMRMLTableNode(tableNode)
+        self._ui.framesTableView.visible = tableNode is not None
+        if tableNode is not None:
+            self._ui.framesTableView.resizeColumnsToContents()
+
+    def setEnabled(self, enabled: bool) -> None:
+        """The buttons that need a finished run; off while one is under way."""
+        segmentation, table = self._segmentationNode, self._tableNode
+        self._ui.show3DButton.enabled = enabled and segmentation is not None
+        self._ui.editButton.enabled = enabled and self._volumeNode is not None
+        self._ui.plotButton.enabled = enabled and self._chart is not None
+        self._ui.exportButton.enabled = enabled and table is not None
+        self._ui.reportButton.enabled = enabled and table is not None and segmentation is not None
+
+    def _showNodes(self, volumeNode: Any, segmentationNode: Any, tableNode: Any, chart: Any) -> None:
+        self._volumeNode, self._segmentationNode = volumeNode, segmentationNode
+        self._tableNode, self._chart = tableNode, chart
+        if self._ui.show3DButton.segmentationNode() is not segmentationNode:
+            self._ui.show3DButton.setSegmentationNode(segmentationNode)
+        view = self._ui.resultsTableView
+        view.setMRMLTableNode(tableNode)
+        view.visible = tableNode is not None
+        if tableNode is not None:
+            self._arrange(view)
+        if chart is None and self._ui.plotButton.checked:
+            self._ui.plotButton.checked = False
+        self.setEnabled(True)
+
+    def _arrange(self, view: Any) -> None:
+        """Quantity, result and note; notes are long, so the last column takes the width that is left."""
+        table = self._tableNode.GetTable()
+        for column in range(table.GetNumberOfColumns()):
+            view.setColumnHidden(column, table.GetColumnName(column) not in SHOWN_COLUMNS)
+        view.resizeColumnsToContents()
+        view.horizontalHeader().setStretchLastSection(True)
+
+    def _showFlags(self, flags: Sequence[Flag]) -> None:
+        layout = self._ui.flagsWidget.layout()
+        for widget in self._flagWidgets:
+            layout.removeWidget(widget)
+            widget.hide()
+            widget.deleteLater()
+        self._flagWidgets = []
+        style = slicer.app.style()
+        for row, flag in enumerate(sorted(flags, key=_rank)):
+            icon, text = qt.QLabel(), qt.QLabel(flag.message)
+            name = ICONS.get(flag.severity, ICONS["info"])
+            icon.pixmap = style.standardIcon(getattr(qt.QStyle, name)).pixmap(ICON_SIZE, ICON_SIZE)
+            text.wordWrap = True
+            word = WORDS.get(flag.severity, WORDS["info"])
+            icon.toolTip = text.toolTip = f"{word}: {flag.segment}" if flag.segment else word
+            # Read aloud, and seen by those who cannot tell the icons apart.
+            text.accessibleName = f"{word}: {flag.message}"
+            layout.addWidget(icon, row, 0, qt.Qt.AlignTop)
+            layout.addWidget(text, row, 1)
+            self._flagWidgets += [icon, text]
+        layout.setColumnStretch(1, 1)
+        self._ui.flagsWidget.visible = bool(flags)
+
+    # Buttons
+
+    def _onPlot(self, shown: bool) -> None:
+        """Shows the chart in a layout with a plot view; unchecked, the layout that was there before comes back."""
+        manager = slicer.app.layoutManager()
+        if shown and self._chart is not None:
+            self._formerLayout = manager.layout
+            slicer.modules.plots.logic().ShowChartInLayout(self._chart)
+        elif not shown and self._formerLayout is not None:
+            manager.setLayout(self._formerLayout)
+            self._formerLayout = None
+
+    def _onEdit(self) -> None:
+        """Opens Segment Editor on the system's first segment; where there is none, on a new empty one."""
+        name = self._logic.system.segments[0]
+        volumeNode = self._volumeNode
+        node, segmentID = segmentToEdit(volumeNode, self._segmentationNode, name)
+        self._edited(node)
+        slicer.util.selectModule("SegmentEditor")
+        editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+        editor.setSegmentationNode(node)
+        editor.setSourceVolumeNode(volumeNode)
+        editor.setCurrentSegmentID(segmentID)
+
+    def _onExport(self) -> None:
+        name = f"{self._tableNode.GetName()}.csv"
+        path = qt.QFileDialog.getSaveFileName(None, _("Export the results"), name, _("Tables (*.csv *.tsv)"))
+        if not path:
+            return
+        path = Path(path)
+        path = path if path.suffix.lower() in (".csv", ".tsv") else path.with_name(f"{path.name}.csv")
+        try:
+            scene.saveTable(self._tableNode, path)
+        except ValueError as error:
+            slicer.util.errorDisplay(str(error))
+            return
+        self._ui.statusLabel.text = _("The results are in {path}.").format(path=path)
+
+
+def _rank(flag: Flag) -> int:
+    return SEVERITIES.index(flag.severity) if flag.severity in SEVERITIES else len(SEVERITIES)

@@ -1,0 +1,181 @@
+"""What a panel starts and polls beside a plain run of its logic: all frames of a sequence, a demo case, a report.
+
+Each has `pollProcess(onProgress)`, which never waits and gives the result once, and `cancelProcess()`, as SystemLogic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from . import scene
+from .errors import InputError
+from .findings import Findings
+from .logic import Result, SystemLogic
+from .pipeline import Case, silent
+from .pipeline import Progress as ProgressCallback
+from .worker import Done, Failed, Progress
+
+
+class JobRun:
+    """One job of jobs.py in the worker; its findings are handed to `onDone`, whose result `pollProcess` gives."""
+
+    def __init__(
+        self, logic: SystemLogic, path: str, case: Case, onDone: Callable[[Findings], Any] = lambda found: found
+    ) -> None:
+        self._logic, self._onDone = logic, onDone
+        logic.worker.start_run(path, logic.currentBundle, case)
+
+    def pollProcess(self, onProgress: ProgressCallback = silent) -> Any:
+        for event in self._logic.worker.poll():
+            if isinstance(event, Progress):
+                onProgress(event.fraction, event.message)
+            elif isinstance(event, Failed):
+                raise event.error
+            elif isinstance(event, Done):
+                return self._onDone(event.findings)
+        return None
+
+    def cancelProcess(self) -> None:
+        self._logic.worker.cancel()
+
+
+def _jobSettings(logic: SystemLogic, **settings: Any) -> dict[str, Any]:
+    # The same number of threads as a run, or the worker would start anew.
+    return {"threads": logic.checkSettings({}).get("threads"), **settings}
+
+
+def startDemo(logic: SystemLogic, options: Mapping[str, Any] | None = None) -> JobRun:
+    """Makes the system's simulated patient; gives ({role: volume node}, clinical values)."""
+    from .jobs import DemoJob
+
+    def load(demo: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {role: scene.fromVolume(volume) for role, volume in demo.volumes.items()}, dict(demo.clinical)
+
+    settings = _jobSettings(logic, system=logic.system.name, options=dict(options or {}))
+    return JobRun(logic, DemoJob.path, Case({}, settings=settings), load)
+
+
+def startReport(logic: SystemLogic, result: Result, folder: Path, clinical: Mapping[str, Any]) -> JobRun:
+    """Writes report.html of a result into a folder; gives its path."""
+    from .jobs import ReportJob
+    from .outputs import provenance_of
+
+    bundle = logic.pipeline.bundle
+    report = {
+        "findings": result.findings,
+        "provenance": provenance_of(result, bundle, {}, clinical),
+        "clinical": dict(clinical),
+        "bundle_card": bundle.card,
+        "wanted": logic.system.clinical_fields,
+    }
+    case = Case(dict(result.case.volumes), settings=_jobSettings(logic, folder=str(folder), report=report))
+    return JobRun(logic, ReportJob.path, case, lambda found: Path(found.provenance["file"]))
+
+
+def findBrowser(volumeNode: Any) -> Any:
+    """The sequence browser that a volume is the proxy of, if it has more than one frame; else None."""
+    if volumeNode is None:
+        return None
+    browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(volumeNode)
+    return browser if browser is not None and browser.GetNumberOfItems() > 1 else None
+
+
+class FrameRun:
+    """Runs a system on every frame of a sequence, the selected one last: nodes are written for that one only.
+
+    The selected frame is restored however the run ends. `pollProcess` gives the Result of the selected frame;
+    `framesTable` then holds a row for each frame.
+    """
+
+    def __init__(
+        self,
+        logic: SystemLogic,
+        volumes: Mapping[str, Any],
+        clinical: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        framesTable: Any = None,
+    ) -> None:
+        volumeNode = volumes[logic.system.primary.name]
+        browser = findBrowser(volumeNode)
+        if browser is None:
+            raise InputError(f"'{volumeNode.GetName()}' belongs to no sequence; switch off 'All frames'.")
+        self.framesTable = framesTable
+        self._logic, self._clinical, self._settings = logic, dict(clinical), dict(settings)
+        self._volumeIDs = {role: node.GetID() for role, node in volumes.items() if node is not None}
+        self._browserID = browser.GetID()
+        self._selected = browser.GetSelectedItemNumber()
+        count = browser.GetNumberOfItems()
+        self._order = [*(n for n in range(count) if n != self._selected), self._selected]
+        self._found: dict[int, Findings] = {}
+        self._next()
+
+    def pollProcess(self, onProgress: ProgressCallback = silent) -> Result | None:
+        number, count = self._order[len(self._found)], len(self._order)
+
+        def tell(fraction: float, message: str) -> None:
+            onProgress((len(self._found) + fraction) / count, f"Frame {number + 1} of {count}: {message}")
+
+        try:
+            if number == self._selected:
+                result = self._logic.pollProcess(tell)
+                if result is not None:
+                    self._found[number] = result.findings
+                    self._writeTable()
+                return result
+            for event in self._logic.worker.poll():
+                if isinstance(event, Progress):
+                    tell(event.fraction, event.message)
+                elif isinstance(event, Failed):
+                    raise event.error
+                elif isinstance(event, Done):
+                    self._found[number] = event.findings
+                    self._next()
+        except BaseException:
+            self._restore()
+            raise
+        return None
+
+    def cancelProcess(self) -> None:
+        self._logic.worker.cancel()
+
+    def _browser(self) -> Any:
+        browser = slicer.mrmlScene.GetNodeByID(self._browserID)
+        if browser is None:
+            raise InputError("The sequence was removed from the scene during the run; its results were dropped.")
+        return browser
+
+    def _next(self) -> None:
+        """Shows the next frame and starts the run on it."""
+        number = self._order[len(self._found)]
+        self._browser().SetSelectedItemNumber(number)
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(self._browser())
+        volumes = {role: slicer.mrmlScene.GetNodeByID(nodeID) for role, nodeID in self._volumeIDs.items()}
+        try:
+            if number == self._selected:
+                self._logic.startProcess(volumes, self._clinical, self._settings)
+            else:
+                case = self._logic.makeCase(volumes, self._clinical, self._settings)
+                self._logic.worker.start_run(self._logic.system.pipeline_path, self._logic.currentBundle, case)
+        except InputError as error:
+            self._restore()
+            raise InputError(f"Frame {number + 1}: {error}") from error
+        except BaseException:
+            self._restore()
+            raise
+
+    def _restore(self) -> None:
+        browser = slicer.mrmlScene.GetNodeByID(self._browserID)
+        if browser is not None:
+            browser.SetSelectedItemNumber(self._selected)
+
+    def _writeTable(self) -> None:
+        from .scene.frames import updateFramesTable
+
+        volumeNode = slicer.mrmlScene.GetNodeByID(self._volumeIDs[self._logic.system.primary.name])
+        self.framesTable = updateFramesTable(
+            [self._found[number] for number in sorted(self._found)], self._browser(), volumeNode, self.framesTable
+        )
