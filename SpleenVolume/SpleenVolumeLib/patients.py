@@ -15,6 +15,7 @@ from PrognosisLib.simulation.ct import SimulatedCT, simulate_abdomen
 from PrognosisLib.volume import Volume
 from PrognosisLib.writers import write_volume
 
+from .negatives import simulate_negative
 from .simulation import CLINICAL, OUTCOMES, simulate_patient, simulate_row
 
 # Training lattices are never finer than this: the networks see 1.75 mm, and drawing anatomy takes time.
@@ -51,7 +52,9 @@ def simulate(output: Path, cases: int = 1, seed: int = 0) -> list[Path]:
 
 
 def simulate_for_training(output: Path, cases: int, seed: int) -> Path:
-    """Random abdomens of every phase, coverage and spleen size, on coarse grids; returns the cohort file."""
+    """Random abdomens of every phase, coverage and spleen size on coarse grids, and a quarter as many scans of other
+    parts of the body; returns the cohort file.
+    """
     output = Path(output)
     rows = []
     for number in range(seed, seed + cases):
@@ -62,6 +65,14 @@ def simulate_for_training(output: Path, cases: int, seed: int) -> Path:
         write_atomic_case(
             output / name, lambda p=parameters, s=number, d=spacing: simulate_abdomen(p, s, spacing=d), None
         )
+        rows.append({"case": name, "ct": f"{name}/ct.nii.gz", "labels": f"{name}/labels.nii.gz", "simulated": "yes"})
+    for number in range(seed, seed + cases // 4):
+        name = f"negative_{number}"
+        if not (output / name / "ct.nii.gz").exists():
+            (output / name).mkdir(parents=True, exist_ok=True)
+            image = simulate_negative(number)
+            write_volume(image.with_array(np.zeros(image.array.shape, np.uint8)), output / name / "labels.nii.gz")
+            write_volume(image, output / name / "ct.nii.gz")
         rows.append({"case": name, "ct": f"{name}/ct.nii.gz", "labels": f"{name}/labels.nii.gz", "simulated": "yes"})
     return write_rows(output / "cohort.csv", rows)
 
