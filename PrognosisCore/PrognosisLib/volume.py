@@ -142,8 +142,6 @@ def resample(
     resampler.SetInterpolator(sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear)
     resampler.SetDefaultPixelValue(float(fill))
     resampler.SetOutputPixelType(image.GetPixelID() if nearest else sitk.sitkFloat32)
-    # A sample exactly on the border would otherwise fall outside by rounding.
-    resampler.SetUseNearestNeighborExtrapolator(False)
     return sitk.GetArrayFromImage(resampler.Execute(image))
 
 

@@ -8,14 +8,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from PrognosisLib.backends import Network
 from PrognosisLib.findings import Interval, Mask
 from PrognosisLib.pipeline import Progress, Stopwatch
-from PrognosisLib.volume import Grid, Volume, bin_shrink, ras_grid, resample, to_ras_grid
+from PrognosisLib.volume import AIR_HU, Grid, Volume, bin_shrink, ras_grid, resample, to_ras_grid
 
 from .network import COARSE, FINE, normalize
 
@@ -29,10 +29,14 @@ FAR_OUTSIDE = -20.0
 
 @dataclass(frozen=True)
 class LogitMap:
-    """Margin of one organ over all other classes (float32, positive inside) on a RAS-aligned lattice."""
+    """Margin of one organ over all other classes (float32, positive inside) on a RAS-aligned lattice.
+
+    `seen` (bool) is where the scan reached; elsewhere the network was shown air. None: everywhere.
+    """
 
     margin: np.ndarray
     grid: Grid
+    seen: np.ndarray | None = None
 
     @property
     def volume_ml(self) -> float:
@@ -62,9 +66,16 @@ def keep_organ(margin: np.ndarray, share: float) -> np.ndarray:
 
 def coarse_pass(volume: Volume, network: Network) -> dict[int, LogitMap]:
     """Spleen and liver margins of the whole scan at 4 mm."""
-    image = to_ras_grid(volume, COARSE.spacing, multiple=COARSE.multiple)
-    logits = network(normalize(image.array)[None, None])[0]
-    return {organ: LogitMap(margin_of(logits, organ), image.grid) for organ in (SPLEEN, LIVER)}
+    image = to_ras_grid(volume, COARSE.spacing, fill=np.nan, multiple=COARSE.multiple)
+    return _margins(image.array, image.grid, network)
+
+
+def _margins(hu: np.ndarray, grid: Grid, network: Network) -> dict[int, LogitMap]:
+    """One pass of a network; `hu` is NaN outside the scan and filled with air here."""
+    seen = ~np.isnan(hu)
+    hu[~seen] = AIR_HU
+    logits = network(normalize(hu)[None, None])[0]
+    return {organ: LogitMap(margin_of(logits, organ), grid, seen) for organ in (SPLEEN, LIVER)}
 
 
 def fine_box(coarse: LogitMap) -> Grid | None:
@@ -88,8 +99,7 @@ def fine_pass(volume: Volume, grid: Grid, network: Network) -> dict[int, LogitMa
     box = volume.grid.box_around(grid)
     part = Volume(volume.array[box], volume.grid.sub_grid(box).ijk_to_ras, volume.modality, volume.name)
     part = bin_shrink(part, float(grid.spacing.min()))
-    logits = network(normalize(resample(part.array, part.ijk_to_ras, grid, fill=-1024.0))[None, None])[0]
-    return {organ: LogitMap(margin_of(logits, organ), grid) for organ in (SPLEEN, LIVER)}
+    return _margins(resample(part.array, part.ijk_to_ras, grid, fill=np.nan), grid, network)
 
 
 def onto_scan(parts: list[LogitMap], grid: Grid, name: str, visible: bool) -> Mask:
@@ -110,7 +120,9 @@ def onto_scan(parts: list[LogitMap], grid: Grid, name: str, visible: bool) -> Ma
         if any(s.start >= s.stop for s in both):
             continue
         local = tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(both, box, strict=True))
-        margin = resample(part.margin, part.grid.ijk_to_ras, grid.sub_grid(both), fill=FAR_OUTSIDE)
+        at_edge = any(s.start == 0 or s.stop == n for s, n in zip(both, grid.shape, strict=True))
+        drawn = _carried_outward(part) if at_edge else part.margin
+        margin = resample(drawn, part.grid.ijk_to_ras, grid.sub_grid(both), fill=FAR_OUTSIDE)
         inside[local] = np.where(margin > FAR_OUTSIDE, margin > 0, inside[local])
     cropped = Mask.from_full(name, inside, grid.sub_grid(box))
     start = tuple(a + s.start for a, s in zip(cropped.start, box, strict=True))
@@ -118,10 +130,29 @@ def onto_scan(parts: list[LogitMap], grid: Grid, name: str, visible: bool) -> Ma
 
 
 def _corners(part: LogitMap) -> np.ndarray:
-    """RAS ends of what is inside, one step wider, since interpolation may reach half a step out."""
+    """RAS ends of what is inside, wider by the two steps that `_carried_outward` may add."""
     ends = Mask.from_full("", part.margin > 0, part.grid).cropped_grid.corners_ras()
-    step = part.grid.spacing
+    step = 2.0 * part.grid.spacing
     return np.stack([ends.min(axis=0) - step, ends.max(axis=0) + step])
+
+
+def _carried_outward(part: LogitMap) -> np.ndarray:
+    """The margin with its values at the scan's edge repeated two steps beyond it.
+
+    What a network says about the air outside would otherwise pull the border inward, and the mask of an organ that the
+    scan cuts would end short of the last slice. Two steps, since whole blocks are averaged and may leave a rest.
+    """
+    if part.seen is None or part.seen.all():
+        return part.margin
+    margin, known = part.margin.copy(), part.seen.copy()
+    for _ in range(2):
+        for axis in range(3):
+            for step in (1, -1):
+                values, there = (np.moveaxis(one, axis, 0)[::step] for one in (margin, known))
+                fresh = there[:-1] & ~there[1:]
+                values[1:][fresh] = values[:-1][fresh]
+                there[1:] |= fresh
+    return margin
 
 
 def volume_interval(fine: LogitMap, volume_ml: float, logit: float) -> Interval:
@@ -141,14 +172,14 @@ def segment_spleen(
     progress(0.1, "Finding the spleen")
     with watch("coarse"):
         coarse = coarse_pass(volume, networks[COARSE.name])
-        liver_parts = [LogitMap(keep_organ(coarse[LIVER].margin, share=0.1), coarse[LIVER].grid)]
+        liver_parts = [replace(coarse[LIVER], margin=keep_organ(coarse[LIVER].margin, share=0.1))]
         grid = fine_box(coarse[SPLEEN])
     spleen = None
     if grid is not None:
         progress(0.35, "Drawing the spleen's border")
         with watch("fine"):
             fine = fine_pass(volume, grid, networks[FINE.name])
-            outline = LogitMap(keep_organ(fine[SPLEEN].margin, share=0.1), grid)
+            outline = replace(fine[SPLEEN], margin=keep_organ(fine[SPLEEN].margin, share=0.1))
         if outline.volume_ml >= SMALLEST_ML:
             liver_parts.append(fine[LIVER])
             progress(0.75, "Putting the masks onto the scan")
