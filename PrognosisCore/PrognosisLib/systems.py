@@ -63,8 +63,9 @@ class System:
         return import_module(f"{self.module}Lib.{submodule}")
 
     def default_bundle(self) -> Path:
-        """The bundle that ships with the module, beside its library."""
-        return Path(import_module(f"{self.module}Lib").__file__).resolve().parents[1] / "Resources" / "Bundle"
+        """The bundle that ships with the module. Slicer installs all modules into one folder, hence the module's name."""
+        folder = Path(import_module(f"{self.module}Lib").__file__).resolve().parents[1]
+        return folder / "Resources" / "Bundle" / self.module
 
     def make_pipeline(self, bundle: Path | None = None) -> Any:
         return getattr(self.library("pipeline"), self.pipeline)(Path(bundle or self.default_bundle()))
