@@ -1,12 +1,12 @@
-"""The systems of this extension: what the command line, the batch and the panels must know of each, in one table.
+"""The systems: what the command line, the batch and the panels must know of each, in one table.
 
-Plain data: naming a system here imports nothing of it.
+Plain data: naming a system here imports nothing of it. A module of another extension adds itself with `register`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from .clinical import ClinicalField, fields_of
 from .errors import InputError
 
 EXTENSION_FOLDER = Path(__file__).resolve().parents[2]
+# A package names its libraries under this group, so that the command line finds their systems.
+ENTRY_POINTS = "prognosis.systems"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class System:
         return import_module(f"{self.module}Lib.{submodule}")
 
     def default_bundle(self) -> Path:
-        """The bundle that ships with the module. Slicer installs all modules into one folder, hence the module's name."""
+        """The bundle that ships with the module; Slicer installs all modules together, hence the module's name."""
         folder = Path(import_module(f"{self.module}Lib").__file__).resolve().parents[1]
         return folder / "Resources" / "Bundle" / self.module
 
@@ -87,6 +89,34 @@ SYSTEMS: dict[str, System] = {
         clinical=TACE_VALUES,
     ),
 }
+
+
+def register(system: System) -> System:
+    """Adds the system of another extension to SYSTEMS; called by its library's `__init__.py`.
+
+    Raises:
+        InputError: another module has the same system name.
+    """
+    known = SYSTEMS.get(system.name, system)
+    if known.module != system.module:
+        raise InputError(f"{known.module} and {system.module} are both named '{system.name}'; rename or remove one.")
+    SYSTEMS[system.name] = system
+    return system
+
+
+def import_installed() -> list[str]:
+    """Imports the libraries that installed packages name as entry points, which registers their systems.
+
+    Returns:
+        a sentence for each one that cannot be imported; the others are there all the same.
+    """
+    problems = []
+    for entry in metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            entry.load()
+        except Exception as error:
+            problems.append(f"The installed system '{entry.name}' cannot be imported ({error}); mend or uninstall it.")
+    return problems
 
 
 def find_system(name: str) -> System:

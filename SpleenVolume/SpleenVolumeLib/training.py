@@ -18,7 +18,7 @@ from PrognosisLib.training import Batch
 
 from .network import COARSE, HU_HIGH, HU_LOW, Stage
 
-SPLEEN, LIVER = 1, 6
+SPLEEN, LIVER, STOMACH = 1, 6, 7
 # Groups of labels that take up contrast together, and their mean HU without contrast, in the arterial and in the
 # delayed phase; the training images themselves are portal venous. Values are textbook ranges' centers. The first two
 # are the organs that are segmented.
@@ -46,7 +46,12 @@ class Sampling:
     @property
     def on_spleen(self) -> float:
         """Part of the patches that are centered near the spleen."""
-        return 0.5 if self.stage is COARSE else 0.85
+        return 0.5 if self.stage is COARSE else 0.65
+
+    @property
+    def on_stomach(self) -> float:
+        """Part of the patches that are centered near the stomach, whose content is most easily taken for spleen."""
+        return 0.1 if self.stage is COARSE else 0.2
 
 
 class PatchSource:
@@ -72,13 +77,21 @@ class PatchSource:
         sampling = self.sampling
         spacing = sampling.stage.spacing
         case = self._pick(rng)
-        near = rng.random() < sampling.on_spleen
-        center = case.random_point(rng, SPLEEN if near else None)
-        if near:
+        aim = rng.random()
+        aims_at = (
+            SPLEEN if aim < sampling.on_spleen else STOMACH if aim < sampling.on_spleen + sampling.on_stomach else None
+        )
+        center = case.random_point(rng, aims_at)
+        if aims_at is not None:
             center = center + rng.uniform(-0.35, 0.35, 3) * sampling.size * spacing
         lattice = random_lattice(rng, center, spacing, sampling.size, degrees=12.0, scale=1.25)
         shifted = not case.simulated and rng.random() < 0.4
-        hu, fractions = sample_patch(case, lattice, sampling.size, GROUPS if shifted else GROUPS[:2], HU_LOW)
+        refilled = rng.random() < 0.4
+        hu, fractions = sample_patch(
+            case, lattice, sampling.size, GROUPS if shifted or refilled else GROUPS[:2], HU_LOW
+        )
+        if refilled:
+            hu = refill_stomach(hu, fractions[-1], rng)
         if shifted:
             hu = shift_enhancement(hu, fractions, rng)
         hu = degrade(hu, rng, noise=35.0, thickest=4 if spacing < 2 else 2)
@@ -87,6 +100,23 @@ class PatchSource:
         organs = fractions[:2]
         target = torch.cat([(1.0 - organs.sum(0, keepdim=True)).clamp(min=0.0), organs])
         return image[None], target
+
+
+def refill_stomach(hu: torch.Tensor, stomach: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Another meal: mottled food, fluid, contrast or gas inside the stomach, its wall kept."""
+    inside = F.avg_pool3d(F.pad(stomach[None, None], (2,) * 6, mode="replicate"), 5, stride=1)[0, 0]
+    inside = (3.0 * inside - 2.0).clamp(min=0.0)
+    if float(inside.sum()) < 30:
+        return hu
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    lumps = [
+        F.interpolate(torch.randn((1, 1, n, n, n), generator=generator), size=hu.shape, mode="trilinear")[0, 0]
+        for n in (int(rng.integers(6, 12)), int(rng.integers(16, 32)))
+    ]
+    content = float(rng.uniform(-10, 130)) + float(rng.uniform(3, 45)) * lumps[0] + float(rng.uniform(3, 30)) * lumps[1]
+    if rng.random() < 0.5:
+        content[lumps[1] > float(rng.uniform(0.8, 2.0))] = HU_LOW
+    return torch.lerp(hu, content, inside)
 
 
 def shift_enhancement(hu: torch.Tensor, fractions: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
