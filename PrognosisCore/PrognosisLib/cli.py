@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from .errors import Cancelled, InputError, WorkerError
-from .systems import SYSTEMS, System
+from .systems import SYSTEMS, System, import_installed
 
 DONE, BAD_INPUT, SOME_FAILED = 0, 2, 3
 
@@ -104,7 +105,12 @@ def _run_system(arguments: argparse.Namespace) -> int:
 
 def _workbench(arguments: argparse.Namespace) -> int:
     """simulate, train and evaluate are the system's own: `<Module>Lib/workbench.py`."""
-    workbench = SYSTEMS[arguments.system].library("workbench")
+    system = SYSTEMS[arguments.system]
+    if find_spec(f"{system.module}Lib.workbench") is None:
+        raise InputError(
+            f"{system.module} has no simulation, training or evaluation of its own; choose another system."
+        )
+    workbench = system.library("workbench")
     options = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "system")}
     for path in getattr(workbench, arguments.command)(**options):
         print(path)
@@ -123,6 +129,8 @@ def _clear_progress() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and prints errors as one line on standard error."""
+    for problem in import_installed():
+        print(f"prognosis: {problem}", file=sys.stderr)
     try:
         parsed = make_parser().parse_args(arguments)
         return parsed.run(parsed)

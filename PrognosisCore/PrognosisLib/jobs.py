@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class Demo(Findings):
 
 
 class DemoJob:
-    """Makes the demo case of `settings["system"]`: that of `demo_case` in its library's demo.py."""
+    """Makes the demo case of `settings["system"]` with `demo_case` of the module that `settings["demo"]` names."""
 
     system = "demo"
     path = f"{__name__}:DemoJob"
@@ -33,11 +34,9 @@ class DemoJob:
         self._made: Demo | None = None
 
     def segment(self, case: Case, progress: Progress = silent) -> Findings:
-        from .systems import find_system
-
         name = case.settings["system"]
         progress(0.05, "Making the simulated patient")
-        volumes, clinical = find_system(name).library("demo").demo_case(**case.settings.get("options", {}))
+        volumes, clinical = import_module(case.settings["demo"]).demo_case(**case.settings.get("options", {}))
         self._made = Demo(name, volumes=volumes, clinical=clinical)
         return Findings(name)
 

@@ -55,7 +55,8 @@ def startDemo(logic: SystemLogic, options: Mapping[str, Any] | None = None) -> J
     def load(demo: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return {role: scene.fromVolume(volume) for role, volume in demo.volumes.items()}, dict(demo.clinical)
 
-    settings = _jobSettings(logic, system=logic.system.name, options=dict(options or {}))
+    system = logic.system
+    settings = _jobSettings(logic, system=system.name, demo=f"{system.module}Lib.demo", options=dict(options or {}))
     return JobRun(logic, DemoJob.path, Case({}, settings=settings), load)
 
 
