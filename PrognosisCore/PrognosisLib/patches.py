@@ -105,7 +105,10 @@ def degrade(image: torch.Tensor, rng: np.random.Generator, noise: float, thickes
         kernel = [1, 1, 1]
         kernel[int(rng.choice(3, p=[0.8, 0.1, 0.1]))] = int(rng.integers(2, thickest + 1))
         thick = F.avg_pool3d(image[None, None], kernel, ceil_mode=True, count_include_pad=False)
-        image = F.interpolate(thick, size=image.shape, mode="trilinear", align_corners=False)[0, 0]
+        # By whole factors, then cropped: stretching to the old size would shift the image against its labels.
+        factors = [float(n) for n in kernel]
+        whole = F.interpolate(thick, scale_factor=factors, mode="trilinear", align_corners=False)[0, 0]
+        image = whole[tuple(slice(0, n) for n in image.shape)]
     elif rng.random() < 0.25:
         image = F.avg_pool3d(F.pad(image[None, None], (1,) * 6, mode="replicate"), 3, stride=1)[0, 0]
     if rng.random() < 0.5:
