@@ -46,12 +46,12 @@ class Sampling:
     @property
     def on_spleen(self) -> float:
         """Part of the patches that are centered near the spleen."""
-        return 0.5 if self.stage is COARSE else 0.65
+        return 0.5 if self.stage is COARSE else 0.55
 
     @property
     def on_stomach(self) -> float:
         """Part of the patches that are centered near the stomach, whose content is most easily taken for spleen."""
-        return 0.1 if self.stage is COARSE else 0.2
+        return 0.1 if self.stage is COARSE else 0.3
 
 
 class PatchSource:
@@ -86,7 +86,7 @@ class PatchSource:
             center = center + rng.uniform(-0.35, 0.35, 3) * sampling.size * spacing
         lattice = random_lattice(rng, center, spacing, sampling.size, degrees=12.0, scale=1.25)
         shifted = not case.simulated and rng.random() < 0.4
-        refilled = rng.random() < 0.4
+        refilled = rng.random() < 0.55
         hu, fractions = sample_patch(
             case, lattice, sampling.size, GROUPS if shifted or refilled else GROUPS[:2], HU_LOW
         )
