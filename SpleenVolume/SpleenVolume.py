@@ -102,10 +102,10 @@ class SpleenVolumeTest(ScriptedLoadableModuleTest):
     def test_fromImageToTable(self) -> None:
         _logic, _volumeNode, result = self.runDemo(cutoff_mL=532.0)
         size = result.findings.value("spleen_volume")
-        self.assertAlmostEqual(size, 640.0, delta=64.0)
-        self.assertEqual(result.findings.value("spleen_group"), "high")
-        self.assertEqual(result.nodes.table.GetTable().GetValueByName(0, "value").ToDouble(), size)
-        self.assertTrue(result.nodes.plotCharts)
+        assert 576.0 < size < 704.0, size
+        assert result.findings.value("spleen_group") == "high"
+        assert result.nodes.table.GetTable().GetValueByName(0, "value").ToDouble() == size
+        assert result.nodes.plotCharts
 
     def test_editedSegmentation(self) -> None:
         logic, volumeNode, result = self.runDemo()
@@ -117,12 +117,12 @@ class SpleenVolumeTest(ScriptedLoadableModuleTest):
         slicer.util.updateSegmentBinaryLabelmapFromArray(half, segmentation, segmentID, volumeNode)
         again = logic.measure(volumeNode, segmentation)
         share = again.findings.value("spleen_volume") / result.findings.value("spleen_volume")
-        self.assertAlmostEqual(share, half.sum() / array.sum(), places=3)
+        assert abs(share - half.sum() / array.sum()) < 0.001, share
 
     def test_noSpleen(self) -> None:
         logic, volumeNode, _result = self.runDemo()
         array = slicer.util.arrayFromVolume(volumeNode)
         array[:] = array.min()
         slicer.util.arrayFromVolumeModified(volumeNode)
-        with self.assertRaises(ValueError):
+        with self.assertRaises(ValueError):  # noqa: PT027 (Slicer has no pytest)
             logic.process(volumeNode)

@@ -81,7 +81,7 @@ class BundleSection:
         self._shown = path
         try:
             bundle = self._logic.pipeline.bundle
-            texts = [bundle.card, *(bundle.file(n).read_text(encoding="utf-8") for n in ("docs/data_license.txt",))]
+            dataLicense = bundle.file("docs/data_license.txt").read_text(encoding="utf-8")
             license_ = bundle.file("LICENSE").read_text(encoding="utf-8")
         except InputError as error:
             self._ui.modelNoticeLabel.text = str(error)
@@ -93,17 +93,12 @@ class BundleSection:
                 simulated=SIMULATED, notice=notice
             )
         self._ui.modelNoticeLabel.text = notice
-        self._ui.cardBrowser.setMarkdown(
-            f"{texts[0]}\n\n## Data license\n\n{texts[1]}\n\n## License\n\n```\n{license_}\n```"
-        )
+        parts = [bundle.card, _("## Data license"), dataLicense, _("## License"), f"```\n{license_}\n```"]
+        self._ui.cardBrowser.setMarkdown("\n\n".join(parts))
 
     def _onImport(self) -> None:
-        chosen = qt.QFileDialog.getOpenFileName(
-            None,
-            _("Import a model bundle"),
-            "",
-            _("Model bundles (*.zip);;Metadata of an unpacked bundle (metadata.json)"),
-        )
+        kinds = _("Model bundles (*.zip);;Metadata of an unpacked bundle (metadata.json)")
+        chosen = qt.QFileDialog.getOpenFileName(None, _("Import a model bundle"), "", kinds)
         if not chosen:
             return
         source = Path(chosen)

@@ -166,6 +166,7 @@ class _Row:
             self._unit.toolTip = _("Unit of the value; changing it does not convert the number.")
         else:
             self._unit.text = shownUnit(self.field.unit)
+            self._unit.visible = bool(self.field.unit)
             self._unit.toolTip = _("Unit of the value.")
 
     def _describe(self) -> str:

@@ -33,6 +33,8 @@ class ResultsFollower:
         self._shown: tuple = ()
         self._measuredWith: tuple | None = None
         self._result: Result | None = None
+        # Results are of this volume; they never follow a segmentation on another one.
+        self._volumeID = ""
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(REST_MS)
@@ -42,7 +44,7 @@ class ResultsFollower:
         """Forgets everything; for another parameter node, or none."""
         self.pause()
         self._timer.stop()
-        self._shown, self._measuredWith, self._result = (), None, None
+        self._shown, self._measuredWith, self._result, self._volumeID = (), None, None, ""
         self.view.clear()
 
     def pause(self) -> None:
@@ -58,6 +60,12 @@ class ResultsFollower:
 
     def update(self) -> None:
         """The parameter node has changed: shows other nodes, or measures soon with other values."""
+        volumeNode = self._volumeNode()
+        if volumeNode is not None and self._volumeID not in ("", volumeNode.GetID()):
+            self._volumeID = volumeNode.GetID()
+            self._takeResultsOf(volumeNode)
+        self._volumeID = volumeNode.GetID() if volumeNode is not None else self._volumeID
+        self.view.setVolume(volumeNode)
         if self._nodes() != self._shown:
             self._showStored()
         elif self._measuredWith is not None and self._measuredWith != self._key():
@@ -70,8 +78,7 @@ class ResultsFollower:
         with slicer.util.NodeModify(node):
             node.segmentation, node.resultsTable, node.framesTable = nodes.segmentation, nodes.table, framesTable
             self._shown, self._result, self._measuredWith = self._nodes(), result, self._key()
-        volumeNode = getattr(node, self._panel.system.primary.name)
-        self.view.show(result.findings, volumeNode, nodes.segmentation, nodes.table)
+        self.view.show(result.findings, self._volumeNode(), nodes.segmentation, nodes.table)
         self.view.showFrames(framesTable)
         self.resume()
 
@@ -109,6 +116,15 @@ class ResultsFollower:
             panel.volumes(), segmentationNode, panel.clinicalForm.values(), panel.settings(), table
         )
 
+    def _volumeNode(self) -> Any:
+        return getattr(self._panel.parameterNode, self._panel.system.primary.name)
+
+    def _takeResultsOf(self, volumeNode: Any) -> None:
+        """Another volume was chosen: its own earlier results, or none."""
+        node, found = self._panel.parameterNode, scene.findResults(self._panel.system.name, volumeNode)
+        with slicer.util.NodeModify(node):
+            node.segmentation, node.resultsTable, node.framesTable = found.segmentation, found.table, None
+
     def _nodes(self) -> tuple:
         node = self._panel.parameterNode
         return tuple(one and one.GetID() for one in (node.segmentation, node.resultsTable, node.framesTable))
@@ -124,7 +140,7 @@ class ResultsFollower:
         node = self._panel.parameterNode
         self.pause()
         self._shown, self._result = self._nodes(), None
-        volumeNode, table = getattr(node, self._panel.system.primary.name), node.resultsTable
+        volumeNode, table = self._volumeNode(), node.resultsTable
         if table is not None and isResultsTable(table):
             self.view.show(scene.readTable(table), volumeNode, node.segmentation, table)
             self.view.showFrames(node.framesTable)
@@ -141,8 +157,7 @@ class ResultsFollower:
         if node.resultsTable is not None:
             scene.updateTable(node.resultsTable, findings)
         self._result, self._measuredWith = None, self._key()
-        volumeNode = getattr(node, system.primary.name)
-        self.view.show(findings, volumeNode, node.segmentation, node.resultsTable)
+        self.view.show(findings, self._volumeNode(), node.segmentation, node.resultsTable)
 
     def _onEdit(self, segmentationNode: Any) -> None:
         """Segment Editor is about to open; a segmentation made for it is watched from now on."""

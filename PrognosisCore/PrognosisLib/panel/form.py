@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
+from ..systems import System
 from .dependencies import RESOURCES
 
 SHARED_UI = RESOURCES / "UI" / "SystemPanel.ui"
 
 
-def loadForm(path: str) -> tuple[Any, Any]:
+def loadForm(path: str, system: System) -> tuple[Any, Any]:
     """The panel's widget and its named children: Inputs, Patient, Settings, Apply, Results, About.
 
     Args:
-        path: the module's .ui, whose top is a qMRMLWidget with the sections inputsSection and settingsSection.
+        path: the module's .ui, whose top is a qMRMLWidget with the sections inputsSection and settingsSection, laid out
+            as forms; the rows that all systems have are added to these.
+        system: names what an existing segmentation is measured for.
     """
     panel, shared = slicer.util.loadUI(path), slicer.util.loadUI(str(SHARED_UI))
-    patient = slicer.util.childWidgetVariables(shared).patientSection
-    settings = slicer.util.childWidgetVariables(panel).settingsSection
+    own, common = slicer.util.childWidgetVariables(panel), slicer.util.childWidgetVariables(shared)
+    inputs, settings = own.inputsSection.layout(), own.settingsSection.layout()
+    inputs.addRow(common.existingLabel, common.existingSelector)
+    for form, field in ((inputs, common.demoButton), (settings, common.allFramesCheckBox)):
+        form.setWidget(form.rowCount(), qt.QFormLayout.FieldRole, field)
+    tip = _("Measure this segmentation instead: it needs a segment named {name}. No network is run.")
+    for widget in (common.existingLabel, common.existingSelector):
+        widget.toolTip = tip.format(name=system.segments[0])
+    common.commonRows.hide()
     layout = panel.layout()
-    layout.insertWidget(layout.indexOf(settings), patient)
+    layout.insertWidget(layout.indexOf(own.settingsSection), common.patientSection)
     layout.addWidget(shared)
     layout.addStretch(1)
     for widget in (panel, shared):
@@ -33,16 +45,15 @@ def loadForm(path: str) -> tuple[Any, Any]:
 
 def orderKeys(ui: Any, editors: Sequence[Any]) -> None:
     """Tab goes from the inputs through the clinical values to the settings, and then on to Apply."""
-    widgets = [*editors, ui.clearPatientButton, ui.settingsSection]
-    for before, after in zip(
-        [_lastOf(ui.inputsSection), ui.patientSection, *widgets], [ui.patientSection, *widgets], strict=False
-    ):
+    widgets = [ui.inputsSection, *_fieldsOf(ui.inputsSection)]
+    widgets += [ui.patientSection, *editors, ui.clearPatientButton]
+    widgets += [ui.settingsSection, *_fieldsOf(ui.settingsSection), ui.applyButton]
+    for before, after in itertools.pairwise(widgets):
         qt.QWidget.setTabOrder(before, after)
-    qt.QWidget.setTabOrder(_lastOf(ui.settingsSection), ui.applyButton)
 
 
-def _lastOf(section: Any) -> Any:
-    """The last widget of a section that takes the keyboard, in the order of its layout."""
+def _fieldsOf(section: Any) -> list[Any]:
+    """The widgets of a section that take the keyboard, in the order of its layout."""
     layout = section.layout()
     widgets = [layout.itemAt(index).widget() for index in range(layout.count())]
-    return [widget for widget in widgets if widget is not None and widget.focusPolicy != qt.Qt.NoFocus][-1]
+    return [widget for widget in widgets if widget is not None and widget.focusPolicy != qt.Qt.NoFocus]

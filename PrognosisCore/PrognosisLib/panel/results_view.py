@@ -64,6 +64,11 @@ class ResultsView:
         self._ui.cohortLabel.visible = findings.is_simulated
         self._showFlags(findings.flags)
 
+    def setVolume(self, volumeNode: Any) -> None:
+        """The volume on which a segment can be drawn."""
+        self._volumeNode = volumeNode
+        self.setEnabled(True)
+
     def showFrames(self, tableNode: Any) -> None:
         """The table with a row for each frame; None hides it."""
         self._ui.framesTableView.setMRMLTableNode(tableNode)

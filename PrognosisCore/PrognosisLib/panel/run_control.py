@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -114,9 +115,9 @@ class RunControl:
             result = self._run.pollProcess(self._onProgress)
         except Cancelled:
             self._end(self._why if self._why is not None else _("Canceled; nothing was changed."))
-        except Exception:
+        except Exception as error:
             self._end("")
-            self.guarded(lambda: _raise(error))
+            self.guarded(functools.partial(_raise, error))
         else:
             if result is not None:
                 onResult = self._onResult

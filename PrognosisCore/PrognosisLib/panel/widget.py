@@ -56,7 +56,7 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.setup(self)
         self.logic = self.logicClass()
         self.system = self.logic.system
-        panel, self.ui = loadForm(self.resourcePath(f"UI/{self.moduleName}.ui"))
+        panel, self.ui = loadForm(self.resourcePath(f"UI/{self.moduleName}.ui"), self.system)
         self.layout.addWidget(panel)
         self.runControl = RunControl(self.ui, self._checkCanApply)
         self.clinicalForm = ClinicalForm(self.ui, self.system, self._onClinicalChanged)
@@ -179,12 +179,12 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._checkFrames()
 
     def _checkFrames(self) -> None:
-        box = getattr(self.ui, "allFramesCheckBox", None)
-        if box is None or self._parameterNode is None:
+        if self._parameterNode is None:
             return
         from ..runs import findBrowser
 
         browser = findBrowser(getattr(self._parameterNode, self.system.primary.name))
+        box = self.ui.allFramesCheckBox
         box.enabled = browser is not None
         none = _("The volume is not part of a sequence with several frames.")
         some = _("Run on each frame of the sequence, with one row for each in a table of its own.")

@@ -1,0 +1,278 @@
+"""A person runs SpleenVolume from its panel: pick, Apply, watch, cancel, and what can go wrong in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+pytest.importorskip("slicer")
+pytest.importorskip("PySide6")
+
+from panel_cases import add_segmentation, add_volume, true_ml
+from panel_fixtures import *  # noqa: F403
+
+import host
+from PrognosisLib.worker import shared_worker
+
+
+def node_ids() -> set[str]:
+    import slicer
+
+    scene = slicer.mrmlScene
+    return {scene.GetNthNode(number).GetID() for number in range(scene.GetNumberOfNodes())}
+
+
+def value(panel, key: str) -> float:
+    from PrognosisLib import scene
+
+    return scene.readTable(panel.parameterNode.resultsTable).value(key)
+
+
+def start_slow(panel, name: str = "Slow CT"):
+    node = add_volume(name)
+    panel.ui.ctSelector.setCurrentNode(node)
+    panel.ui.applyButton.click()
+    host.pump(60, until=lambda: panel.ui.progressBar.value >= 20)
+    return node
+
+
+def wait_for_end(panel, seconds: float = 60.0) -> None:
+    host.pump(seconds, until=lambda: not panel.runControl.isBusy)
+
+
+def test_apply_says_what_is_missing(a_panel):
+    assert not a_panel.ui.applyButton.enabled
+    assert a_panel.ui.applyButton.toolTip == "Choose a volume for CT."
+
+
+def test_the_volume_in_view_is_chosen_on_entering(a_panel, host_scene):
+    import slicer
+
+    assert a_panel.parameterNode.ct is None
+    shown, newest = add_volume("Shown"), add_volume("Newest")
+    slicer.util.selectModule("Volumes")
+    slicer.util.selectModule("SpleenVolume")
+    assert a_panel.parameterNode.ct is newest
+    a_panel.ui.ctSelector.setCurrentNode(None)
+    slicer.app.applicationLogic().GetSelectionNode().SetActiveVolumeID(shown.GetID())
+    slicer.util.selectModule("Volumes")
+    slicer.util.selectModule("SpleenVolume")
+    assert a_panel.ui.ctSelector.currentNode() is shown
+    assert a_panel.ui.applyButton.enabled
+
+
+def test_a_run_from_volume_to_results(a_panel, a_volume_node, run_to_end):
+    ui, node = a_panel.ui, a_panel.parameterNode
+    ui.ctSelector.setCurrentNode(a_volume_node)
+    run_to_end()
+    assert value(a_panel, "spleen_volume") == pytest.approx(true_ml(), rel=0.05)
+    assert f"{value(a_panel, 'spleen_volume'):.0f} mL" in ui.summaryLabel.text
+    assert "simulated cohort" in ui.cohortLabel.text
+    assert ui.cohortLabel.isVisible()
+    assert ui.resultsTableView.model().rowCount() == node.resultsTable.GetTable().GetNumberOfRows() > 15
+    assert node.segmentation.GetSegmentation().GetSegmentIdBySegmentName("Spleen")
+    for button in (ui.show3DButton, ui.editButton, ui.plotButton, ui.exportButton, ui.reportButton):
+        assert button.enabled, button.objectName
+    assert not ui.progressBar.isVisible()
+
+
+def test_progress_is_shown_and_cancel_is_quick(a_panel):
+    ui = a_panel.ui
+    start_slow(a_panel)
+    before = node_ids()
+    assert ui.applyButton.text == "Cancel"
+    assert ui.progressBar.isVisible()
+    assert not ui.inputsSection.enabled
+    host.pump(20, until=lambda: " left" in ui.statusLabel.text)
+    assert "Drawing the spleen's border, about" in ui.statusLabel.text
+    began = time.monotonic()
+    ui.applyButton.click()
+    assert not ui.applyButton.enabled
+    wait_for_end(a_panel, 10)
+    assert time.monotonic() - began < 1.0
+    assert ui.statusLabel.text == "Canceled; nothing was changed."
+    assert ui.applyButton.enabled
+    assert node_ids() == before
+
+
+def test_cancel_stops_a_run_that_does_not_listen_and_the_next_one_works(a_panel, a_volume_node, run_to_end):
+    node = add_volume("Deaf CT")
+    a_panel.ui.ctSelector.setCurrentNode(node)
+    a_panel.ui.applyButton.click()
+    host.pump(60, until=lambda: a_panel.ui.progressBar.value >= 50)
+    began = time.monotonic()
+    a_panel.ui.applyButton.click()
+    wait_for_end(a_panel, 10)
+    assert time.monotonic() - began < 1.5
+    a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
+    run_to_end()
+    assert a_panel.parameterNode.resultsTable is not None
+
+
+def test_a_second_apply_starts_nothing(a_panel):
+    from PrognosisLib.runs import startDemo
+
+    start_slow(a_panel)
+    pid, run = shared_worker().pid, a_panel.runControl._run
+    a_panel.runControl.start(lambda: startDemo(a_panel.logic), lambda result: None, "")
+    a_panel.onDemo()
+    assert a_panel.runControl._run is run
+    assert shared_worker().pid == pid
+    a_panel.onApply()  # the same button: cancels
+    wait_for_end(a_panel, 10)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_a_killed_worker_is_named_and_the_next_run_works(a_panel, a_volume_node, run_to_end):
+    start_slow(a_panel)
+    before = node_ids()
+    os.kill(shared_worker().pid, signal.SIGKILL)
+    wait_for_end(a_panel, 20)
+    (dialog,) = host.dialogs()
+    assert "killed" in dialog.text
+    assert "memory" in dialog.text
+    assert "killed" in a_panel.ui.statusLabel.text
+    assert node_ids() == before
+    a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
+    run_to_end()
+    assert value(a_panel, "spleen_volume") == pytest.approx(true_ml(), rel=0.05)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_a_worker_killed_between_runs_is_replaced(a_panel, a_volume_node, run_to_end):
+    a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
+    run_to_end()
+    first = a_panel.parameterNode.resultsTable.GetID()
+    os.kill(shared_worker().pid, signal.SIGKILL)
+    time.sleep(0.2)
+    run_to_end()
+    assert a_panel.parameterNode.resultsTable.GetID() == first
+    assert host.dialogs() == []
+
+
+def test_an_unfit_volume_is_refused_in_words(a_panel, host_scene, run_to_end):
+    import numpy as np
+    import slicer
+
+    node = slicer.util.addVolumeFromArray(np.random.default_rng(0).integers(0, 255, (20, 30, 30), np.int16), name="MR")
+    a_panel.ui.ctSelector.setCurrentNode(node)
+    before = node_ids()
+    run_to_end()
+    (dialog,) = host.dialogs()
+    assert "'MR' has values from 0 to 254" in dialog.text
+    assert node_ids() == before
+
+
+def test_no_spleen_is_a_flag_and_not_a_table_of_nonsense(a_panel, host_scene, run_to_end):
+    a_panel.ui.ctSelector.setCurrentNode(add_volume("Chest", spleen=False))
+    run_to_end()
+    assert "No spleen was found" in a_panel.ui.summaryLabel.text
+    texts = [child.text for child in a_panel.ui.flagsWidget.children() if child.className() == "QLabel"]
+    assert any(text.startswith("No spleen found") for text in texts)
+    assert value(a_panel, "spleen_volume") is None
+
+
+def test_closing_the_scene_during_a_run_is_safe(a_panel, host_scene):
+    start_slow(a_panel)
+    host_scene.Clear(0)
+    wait_for_end(a_panel, 10)
+    assert a_panel.ui.statusLabel.text == "The scene was closed, so the run was stopped."
+    assert a_panel.ui.summaryLabel.text == "No results yet."
+    assert not a_panel.ui.applyButton.enabled
+
+
+def test_deleting_the_volume_during_a_run_stops_it(a_panel, host_scene):
+    node = start_slow(a_panel)
+    host_scene.RemoveNode(node)
+    wait_for_end(a_panel, 10)
+    assert "removed" in a_panel.ui.statusLabel.text
+    assert host.dialogs() == []
+
+
+def test_deleting_old_results_during_a_run_makes_new_ones(a_panel, a_volume_node, run_to_end, host_scene):
+    a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
+    run_to_end()
+    a_panel.ui.applyButton.click()
+    host_scene.RemoveNode(a_panel.parameterNode.segmentation)
+    host_scene.RemoveNode(a_panel.parameterNode.resultsTable)
+    wait_for_end(a_panel)
+    assert a_panel.parameterNode.segmentation is not None
+    assert value(a_panel, "spleen_volume") == pytest.approx(true_ml(), rel=0.05)
+
+
+def test_the_users_layout_and_colors_stay(a_panel, a_volume_node, run_to_end):
+    import slicer
+
+    manager = slicer.app.layoutManager()
+    layout, view = manager.layout, slicer.util.getNodesByClass("vtkMRMLViewNode")
+    colors = [node.GetBackgroundColor() for node in view]
+    a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
+    run_to_end()
+    assert manager.layout == layout
+    assert [node.GetBackgroundColor() for node in view] == colors
+    a_panel.ui.plotButton.click()
+    assert manager.layout != layout
+    assert manager.plotViewCount >= 1
+    a_panel.ui.plotButton.click()
+    assert manager.layout == layout
+
+
+def test_measuring_a_segmentation_runs_no_network(a_panel, a_volume_node):
+    ui = a_panel.ui
+    ui.ctSelector.setCurrentNode(a_volume_node)
+    ui.existingSelector.setCurrentNode(add_segmentation(a_volume_node))
+    assert ui.applyButton.text.replace("&", "") == "Measure segmentation"
+    shared_worker().close()
+    ui.applyButton.click()
+    assert shared_worker().pid is None
+    assert value(a_panel, "spleen_volume") == pytest.approx(true_ml(), rel=0.05)
+    assert a_panel.parameterNode.segmentation.GetName() == "Drawn"
+
+
+def test_declining_the_installation_leaves_measuring(a_panel, a_volume_node, monkeypatch):
+    import slicer
+
+    from PrognosisLib.panel import dependencies
+
+    monkeypatch.setattr(dependencies, "missingPackages", lambda path=None: ["onnxruntime>=1.17,<2"])
+    monkeypatch.setattr(slicer.util, "pip_install", lambda *args: pytest.fail("installed unasked"))
+    a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
+    host.answer("no")
+    a_panel.ui.applyButton.click()
+    (question,) = host.dialogs()
+    assert "onnxruntime>=1.17,<2" in question.text
+    assert not a_panel.runControl.isBusy
+    assert a_panel.ui.statusLabel.text.startswith("Not installed: onnxruntime")
+    a_panel.ui.existingSelector.setCurrentNode(add_segmentation(a_volume_node))
+    a_panel.ui.applyButton.click()
+    assert value(a_panel, "spleen_volume") == pytest.approx(true_ml(), rel=0.05)
+
+
+def test_accepting_installs_what_is_missing_once(a_panel, a_volume_node, monkeypatch, run_to_end):
+    import slicer
+
+    from PrognosisLib.panel import dependencies
+
+    missing, installed = ["onnxruntime>=1.17,<2", "Jinja2>=3.1,<4"], []
+    monkeypatch.setattr(dependencies, "missingPackages", lambda path=None: list(missing))
+    monkeypatch.setattr(slicer.util, "pip_install", lambda text: (installed.append(text), missing.clear()))
+    a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
+    host.answer("yes")
+    run_to_end()
+    run_to_end()
+    assert installed == ["onnxruntime>=1.17,<2 Jinja2>=3.1,<4"]
+    assert len(host.dialogs()) == 1
+
+
+def test_a_gpu_needs_the_pytorch_extension(a_panel, a_volume_node, monkeypatch):
+    from PrognosisLib.panel import dependencies
+
+    monkeypatch.setattr(dependencies, "find_spec", lambda name: None)
+    a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
+    a_panel.ui.deviceComboBox.setCurrentText("GPU")
+    a_panel.ui.applyButton.click()
+    assert not a_panel.runControl.isBusy
+    assert "PyTorch extension" in a_panel.ui.statusLabel.text
