@@ -54,6 +54,10 @@ def orderKeys(ui: Any, editors: Sequence[Any]) -> None:
 
 def _fieldsOf(section: Any) -> list[Any]:
     """The widgets of a section that take the keyboard, in the order of its layout."""
-    layout = section.layout()
-    widgets = [layout.itemAt(index).widget() for index in range(layout.count())]
-    return [widget for widget in widgets if widget is not None and widget.focusPolicy != qt.Qt.NoFocus]
+    layout, fields = section.layout(), []
+    for index in range(layout.count()):
+        widget = layout.itemAt(index).widget()
+        # A node selector takes it with the combo box inside.
+        parts = [] if widget is None else [widget, *(child for child in widget.children() if child.isWidgetType())]
+        fields += [part for part in parts if part.focusPolicy != qt.Qt.NoFocus][:1]
+    return fields
