@@ -124,5 +124,5 @@ class SpleenVolumeTest(ScriptedLoadableModuleTest):
         array = slicer.util.arrayFromVolume(volumeNode)
         array[:] = array.min()
         slicer.util.arrayFromVolumeModified(volumeNode)
-        with self.assertRaises(ValueError):  # noqa: PT027 (Slicer has no pytest)
+        with self.assertRaises(ValueError):
             logic.process(volumeNode)

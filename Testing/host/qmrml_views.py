@@ -29,9 +29,11 @@ class qMRMLTableView(QtWidgets.QTableView):
         if table is None:
             return
         columns = [table.GetColumn(index) for index in range(table.GetNumberOfColumns())]
-        rows = [[str(table.GetValue(row, index)) for index in range(len(columns))]
+        rows = [[table.GetValue(row, index).ToString() for index in range(len(columns))]
                 for row in range(table.GetNumberOfRows())]  # fmt: skip
         titles = [column.GetName() or "" for column in columns]
+        if self._tableNode.GetUseColumnTitleAsColumnHeader():
+            titles = [self._tableNode.GetColumnTitle(name) or name for name in titles]
         if self.transposed:
             rows = [list(row) for row in zip(titles, *rows, strict=True)]
         else:

@@ -94,9 +94,11 @@ class ClinicalForm:
             given=given, all=len(self._rows)
         )
         self._ui.clearPatientButton.enabled = given > 0
-        lines = [] if self.problems() else [_scoreLine(row) for row in scoresOf(self._system, self.values())]
+        problems = self.problems()
+        lines = [f'<span style="{WRONG}">{html.escape(problem)}</span>' for problem in problems]
+        # Scores cannot be told while a value is wrong.
+        lines += [] if problems else [_scoreLine(row) for row in scoresOf(self._system, self.values())]
         self._ui.scoresLabel.text = "<br>".join(lines)
-        self._ui.scoresLabel.visible = bool(lines)
 
 
 def scoresOf(system: System, values: Mapping[str, Any]) -> list[Measurement]:

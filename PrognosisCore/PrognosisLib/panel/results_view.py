@@ -15,8 +15,8 @@ from ..findings import SIMULATED, Findings, Flag
 from ..logic import SystemLogic
 from ..scene.editing import segmentToEdit
 
-# Columns of the results table that fit a panel; the node has all of them.
-SHOWN_COLUMNS = ("quantity", "text", "note")
+# Columns of the results table that fit a panel, with their widths in pixels; the node has all of them.
+SHOWN_COLUMNS = {"quantity": 130, "text": 110, "note": 120}
 ICONS = {"error": "SP_MessageBoxCritical", "warning": "SP_MessageBoxWarning", "info": "SP_MessageBoxInformation"}
 SEVERITIES = tuple(ICONS)
 WORDS = {"error": "Error", "warning": "Check", "info": "Note"}
@@ -100,12 +100,17 @@ class ResultsView:
         self.setEnabled(True)
 
     def _arrange(self, view: Any) -> None:
-        """Quantity, result and note; notes are long, so the last column takes the width that is left."""
-        table = self._tableNode.GetTable()
-        for column in range(table.GetNumberOfColumns()):
-            view.setColumnHidden(column, table.GetColumnName(column) not in SHOWN_COLUMNS)
-        view.resizeColumnsToContents()
-        view.horizontalHeader().setStretchLastSection(True)
+        """Quantity, result and note from left to right, in rows as high as their texts need."""
+        table, header = self._tableNode.GetTable(), view.horizontalHeader()
+        names = [table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]
+        for column, name in enumerate(names):
+            view.setColumnHidden(column, name not in SHOWN_COLUMNS)
+        for place, (name, width) in enumerate(SHOWN_COLUMNS.items()):
+            header.moveSection(header.visualIndex(names.index(name)), place)
+            view.setColumnWidth(names.index(name), width)
+        view.wordWrap = True
+        header.setStretchLastSection(True)
+        view.resizeRowsToContents()
 
     def _showFlags(self, flags: Sequence[Flag]) -> None:
         layout = self._ui.flagsWidget.layout()

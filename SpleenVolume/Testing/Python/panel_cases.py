@@ -1,6 +1,6 @@
 """What the panel's tests share: a phantom CT, a quick bundle, and a pipeline that finds the spleen by brightness.
 
-The pipeline stands in for the networks only, so that a run takes a moment and can be told to take longer: a volume named
+The pipeline stands in for the networks only, so that a run takes a moment or, if told, longer: a volume named
 "Slow..." reports progress for half a minute, one named "Deaf..." sleeps without ever looking up.
 """
 
