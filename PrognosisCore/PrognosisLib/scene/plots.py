@@ -9,22 +9,16 @@ import numpy as np
 import slicer
 import vtk
 
+from ..colors import BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILION
 from ..findings import SIMULATED, Curve, Findings
 from .places import findMarked, mark, newNode, placeBeside
 from .tables import describeColumn, makeColumn
 
 CHART_ROLE, SERIES_ROLE, POINTS_ROLE = "chart", "series", "points"
 
-# Colors told apart with color blindness too (Okabe and Ito); the patient's own curve has one of its own.
-EMPHASIS = (0.84, 0.37, 0.0)
-COLORS = (
-    (0.0, 0.45, 0.7),
-    (0.9, 0.62, 0.0),
-    (0.0, 0.62, 0.45),
-    (0.8, 0.47, 0.65),
-    (0.34, 0.71, 0.91),
-    (0.35, 0.35, 0.35),
-)
+# The patient's own curve has a color of its own; the last one is for more curves than the palette has colors.
+EMPHASIS = VERMILION
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY_BLUE, (0.35, 0.35, 0.35))
 
 
 @dataclass(frozen=True)
