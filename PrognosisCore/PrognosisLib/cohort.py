@@ -39,8 +39,11 @@ def read_cohort(path: Path, file_columns: Sequence[str]) -> list[CohortCase]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no cohort file '{path}'; give a CSV as `prognosis simulate` writes it.")
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream, restval=""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"'{path.name}' cannot be read as a CSV file ({error}); save it as CSV in UTF-8.") from error
     if not rows:
         raise InputError(f"The cohort file '{path.name}' has no rows; add one row a case.")
     for column in ("case", *file_columns):
@@ -48,7 +51,9 @@ def read_cohort(path: Path, file_columns: Sequence[str]) -> list[CohortCase]:
             raise InputError(f"The cohort file '{path.name}' has no column '{column}'; add it to the header and rows.")
     cases: dict[str, CohortCase] = {}
     for row in rows:
-        name = (row["case"] or "").strip()
+        name = row["case"].strip()
+        if None in row:
+            raise InputError(f"Case '{name}' has more values than '{path.name}' has columns; quote values with commas.")
         if not name or name in cases:
             raise InputError(f"The case '{name}' stands twice or has no name in '{path.name}'; name every case once.")
         files = {column: (path.parent / row[column]).resolve() for column in file_columns}
@@ -56,7 +61,7 @@ def read_cohort(path: Path, file_columns: Sequence[str]) -> list[CohortCase]:
             if not row[column] or not file.exists():
                 message = f"Case '{name}': there is no file '{row[column]}' (column {column}); correct the path."
                 raise InputError(message)
-        others = {key: value or "" for key, value in row.items() if key not in (*file_columns, "case", "patient")}
+        others = {key: value for key, value in row.items() if key not in (*file_columns, "case", "patient")}
         cases[name] = CohortCase(name, (row.get("patient") or name).strip(), files, others)
     return list(cases.values())
 
