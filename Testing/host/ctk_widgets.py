@@ -20,7 +20,7 @@ class _Collapser:
         owner = self._owner
         if collapsed:
             children = [child for child in owner.children() if child.isWidgetType()]
-            self._hidden = [child for child in children if not child.isHidden()]
+            self._hidden += [child for child in children if not child.isHidden()]
             for child in self._hidden:
                 child.setVisible(False)
         else:
@@ -70,6 +70,11 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     def _onToggled(self, expanded: bool) -> None:
         self._collapser.setCollapsed(not expanded)
         self.contentsCollapsed.emit(not expanded)
+
+    def showEvent(self, _event: QtGui.QShowEvent) -> None:
+        # A form may say that it is collapsed before it has children.
+        if not self.checked:
+            self._collapser.setCollapsed(True)
 
     def hitButton(self, position: QtCore.QPoint) -> bool:
         return position.y() < self._headerHeight()

@@ -16,7 +16,7 @@ from ..logic import SystemLogic
 from ..scene.editing import segmentToEdit
 
 # Columns of the results table that fit a panel, with their widths in pixels; the node has all of them.
-SHOWN_COLUMNS = {"quantity": 130, "text": 110, "note": 120}
+SHOWN_COLUMNS = {"quantity": 125, "text": 100, "note": 100}
 ICONS = {"error": "SP_MessageBoxCritical", "warning": "SP_MessageBoxWarning", "info": "SP_MessageBoxInformation"}
 SEVERITIES = tuple(ICONS)
 WORDS = {"error": "Error", "warning": "Check", "info": "Note"}
@@ -39,7 +39,9 @@ class ResultsView:
         self._flagWidgets: list[Any] = []
         for view in (ui.resultsTableView, ui.framesTableView):
             view.verticalHeader().setVisible(False)
+            view.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
             view.alternatingRowColors = True
+            view.wordWrap = True
         ui.plotButton.connect("toggled(bool)", self._onPlot)
         ui.editButton.connect("clicked()", self._onEdit)
         ui.exportButton.connect("clicked()", self._onExport)
@@ -100,17 +102,16 @@ class ResultsView:
         self.setEnabled(True)
 
     def _arrange(self, view: Any) -> None:
-        """Quantity, result and note from left to right, in rows as high as their texts need."""
+        """Quantity, result and note from left to right; the note takes the width that is left."""
         table, header = self._tableNode.GetTable(), view.horizontalHeader()
         names = [table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]
         for column, name in enumerate(names):
             view.setColumnHidden(column, name not in SHOWN_COLUMNS)
         for place, (name, width) in enumerate(SHOWN_COLUMNS.items()):
             header.moveSection(header.visualIndex(names.index(name)), place)
+            header.setSectionResizeMode(names.index(name), qt.QHeaderView.Interactive)
             view.setColumnWidth(names.index(name), width)
-        view.wordWrap = True
-        header.setStretchLastSection(True)
-        view.resizeRowsToContents()
+        header.setSectionResizeMode(names.index("note"), qt.QHeaderView.Stretch)
 
     def _showFlags(self, flags: Sequence[Flag]) -> None:
         layout = self._ui.flagsWidget.layout()
