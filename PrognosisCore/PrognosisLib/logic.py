@@ -35,12 +35,12 @@ class Result:
 
 @dataclass
 class _Pending:
-    """A run in the worker: node IDs, not nodes, since the user may delete a node meanwhile."""
+    """A run in the worker. The user may delete a node meanwhile; its ID may then be given to another one."""
 
-    volumeIDs: dict[str, str]
+    volumeNode: Any
     case: Case
-    segmentationID: str | None = None
-    tableID: str | None = None
+    segmentationNode: Any = None
+    tableNode: Any = None
 
 
 class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
@@ -105,12 +105,7 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         nodes = self._nodesByRole(volumes)
         case = self.makeCase(nodes, clinical, settings)
         self.worker.start_run(self.system.pipeline_path, self.currentBundle, case)
-        self._pending = _Pending(
-            {role: node.GetID() for role, node in nodes.items()},
-            case,
-            segmentationNode.GetID() if segmentationNode else None,
-            tableNode.GetID() if tableNode else None,
-        )
+        self._pending = _Pending(nodes[self.system.primary.name], case, segmentationNode, tableNode)
 
     def pollProcess(self, onProgress: ProgressCallback = silent) -> Result | None:
         """The result once it is there, else None; never waits. Raises what the run raised."""
@@ -237,14 +232,18 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def _finish(self, findings: Findings) -> Result:
         pending, self._pending = self._pending, None
-        volumeNode = slicer.mrmlScene.GetNodeByID(pending.volumeIDs[self.system.primary.name])
-        if volumeNode is None:
+        if _ifInScene(pending.volumeNode) is None:
             raise InputError("The volume was removed from the scene during the run; its results were dropped.")
         nodes = scene.fromFindings(
             findings,
-            volumeNode,
-            slicer.mrmlScene.GetNodeByID(pending.segmentationID) if pending.segmentationID else None,
-            slicer.mrmlScene.GetNodeByID(pending.tableID) if pending.tableID else None,
+            pending.volumeNode,
+            _ifInScene(pending.segmentationNode),
+            _ifInScene(pending.tableNode),
             pending.case.volumes[self.system.primary.name].grid,
         )
         return Result(findings, nodes, pending.case)
+
+
+def _ifInScene(node: Any) -> Any:
+    """The node, or None where the user has removed it or closed the scene."""
+    return node if node is not None and slicer.mrmlScene.IsNodePresent(node) else None

@@ -40,7 +40,12 @@ def run_case(
     on_progress(0.0, "Reading the images")
     volumes = {name: read_volume(path, roles[name].modality, series=series) for name, path in images.items()}
     headless.start()
+    import slicer
+
     from . import scene
+
+    if not headless.isRunningInSlicer():
+        slicer.mrmlScene.Clear(0)  # the saved scene holds this patient only
 
     headless.loadModule(system.module)
     logic = getattr(import_module(system.module), f"{system.module}Logic")()
