@@ -74,6 +74,9 @@ def _add_training(one: argparse.ArgumentParser) -> None:
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--validation", default="", metavar="PATIENTS", help="patients kept out of training, with commas")
     one.add_argument("--threads", type=int, default=0)
+    one.add_argument(
+        "--risk-patients", type=int, default=10_000, metavar="N", help="simulated patients that teach the risk models"
+    )
 
 
 def _run_system(arguments: argparse.Namespace) -> int:

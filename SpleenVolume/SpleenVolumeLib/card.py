@@ -55,7 +55,7 @@ figures, beside the optimum that the causal model allows, are in models/survival
 ## Reproduce
     {command}
 
-Seed {seed}, {steps} steps for each network. Versions: {versions}.
+Seed {seed}; steps: {steps}. Versions: {versions}.
 """
 
 
@@ -70,19 +70,21 @@ def make_card(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
         interval=_interval(facts["interval"]),
         command=training["command"],
         seed=training["seed"],
-        steps=training["steps"],
+        steps=", ".join(f"{name} {count}" for name, count in training["steps"].items()),
         versions=", ".join(f"{name} {version}" for name, version in training["versions"].items()),
     )
 
 
 def _training(training: Mapping[str, Any]) -> str:
     real = training["training"]
-    lines = [f"{training['training_simulated']} simulated CT of every contrast phase, coverage and spleen size."]
+    lines = [f"{training['training_simulated']} simulated CT: abdomens of every phase, coverage and spleen size, and other parts."]
     if real:
         lines.insert(0, f"{len(real)} real patients: {', '.join(real)} (see data_license.txt).")
     if training["validation"]:
         lines.append(f"Held out, split by patient: {', '.join(training['validation'])}.")
-    return "\n".join(lines)
+    if training.get("note"):
+        lines.append(training["note"])
+    return "\n\n".join(lines)
 
 
 def _figures(measured: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -99,7 +101,8 @@ def _figures(measured: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
         lines.append(
             f"{organ.capitalize()}, n = {one['n']}: Dice mean {one['dice_mean']:.3f}, worst {one['dice_worst']:.3f}; "
             f"median absolute volume error {one['volume_error_median_percent']:.1f} %; mean 95 % Hausdorff distance "
-            f"{one['hd95_mean_mm']:.1f} mm."
+            + ("none, since it was never found." if one["hd95_mean_mm"] is None else f"{one['hd95_mean_mm']:.1f} mm.")
+            + (f" Not found in {one['missed']}." if one["missed"] else "")
         )
     return "\n".join(lines)
 

@@ -30,15 +30,29 @@ if TYPE_CHECKING:
     from torch import nn
 
 LEVEL = 0.95
+RISK_PATIENTS = 10_000
+ORACLE_SHARE = 20  # patients for the oracle to each one for the models
 VERSIONS_OF = ("torch", "numpy", "SimpleITK", "onnxruntime", "lifelines", "statsmodels")
 # Before anything was measured: wide, so that nobody takes it for a measured value.
 UNMEASURED = {"logit": 3.0, "boundary_mm": 1.0, "level": LEVEL, "n": 0}
 
 
 def write_spleen_bundle(
-    output: Path, networks: Mapping[str, nn.Module], record: dict[str, Any], held_out: Sequence[CohortCase], work: Path
+    output: Path,
+    networks: Mapping[str, nn.Module],
+    record: dict[str, Any],
+    held_out: Sequence[CohortCase],
+    work: Path,
+    risk_patients: int = RISK_PATIENTS,
 ) -> list[Path]:
-    """Export, verify and measure; the bundle appears at `output` only when all of it is done."""
+    """Export, verify and measure; the bundle appears at `output` only when all of it is done.
+
+    Args:
+        record: how the networks were trained, for the metadata and the model card.
+        held_out: cases that measure and calibrate; they must not be in the training.
+        work: folder for what is made on the way.
+        risk_patients: simulated patients that the risk models are fitted to.
+    """
     models = work / "models"
     models.mkdir(parents=True, exist_ok=True)
     files: dict[str, Path | str] = {}
@@ -46,7 +60,8 @@ def write_spleen_bundle(
         graph, weights = models / f"{stage.name}.onnx", models / f"{stage.name}.safetensors"
         export_onnx(networks[stage.name], graph, weights, (1, 1, 64, 64, 64))
         files |= {f"models/{graph.name}": graph, f"models/{weights.name}": weights}
-    for name, model in fit_outcomes().items():
+    outcomes = fit_outcomes(n=risk_patients, oracle_n=ORACLE_SHARE * risk_patients)
+    for name, model in outcomes.items():
         files[f"models/{name}.json"] = readable_json(model)
     files["LICENSE"] = EXTENSION_FOLDER / "LICENSE.txt"
     files["docs/data_license.txt"] = DATA_LICENSE
