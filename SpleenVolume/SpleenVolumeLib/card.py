@@ -77,7 +77,8 @@ def make_card(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
 
 def _training(training: Mapping[str, Any]) -> str:
     real = training["training"]
-    lines = [f"{training['training_simulated']} simulated CT: abdomens of every phase, coverage and spleen size, and other parts."]
+    count = training["training_simulated"]
+    lines = [f"{count} simulated CT: abdomens of every phase, coverage and spleen size, and other parts of the body."]
     if real:
         lines.insert(0, f"{len(real)} real patients: {', '.join(real)} (see data_license.txt).")
     if training["validation"]:

@@ -21,11 +21,12 @@ HU_LOW, HU_HIGH = -125.0, 275.0
 
 @dataclass(frozen=True)
 class Stage:
-    """One network: name in the bundle, lattice spacing in mm, feature widths."""
+    """One network: name in the bundle, lattice spacing in mm, feature widths, share of the training steps asked for."""
 
     name: str
     spacing: float
     widths: tuple[int, ...]
+    effort: float = 1.0
 
     @property
     def multiple(self) -> int:
@@ -33,7 +34,7 @@ class Stage:
         return 2 ** len(self.widths)
 
 
-COARSE = Stage("coarse", 4.0, (24, 48, 64, 96))
+COARSE = Stage("coarse", 4.0, (24, 48, 64, 96), effort=0.5)
 FINE = Stage("fine", 1.75, (32, 64, 96, 128))
 
 
