@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import Decimals, WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 
 from PrognosisLib.logic import SystemLogic
@@ -57,7 +57,7 @@ class SpleenVolumeParameterNode(SystemParameters):
 
     ct: slicer.vtkMRMLScalarVolumeNode
     useCutoff: bool = False
-    cutoff: Annotated[float, WithinRange(1.0, 5000.0), Decimals(0)] = 532.0
+    cutoff: Annotated[float, WithinRange(1.0, 5000.0)] = 532.0
 
 
 class SpleenVolumeLogic(SystemLogic):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,16 +50,22 @@ def ensurePackages(requester: str) -> None:
         from slicer import packaging
     except ImportError:
         packaging = None
-    if hasattr(packaging, "pip_ensure"):
-        try:
+    try:
+        if hasattr(packaging, "pip_ensure"):
             packaging.pip_ensure(missing, requester=requester)
-        except RuntimeError as error:
-            raise InputError(declined) from error
-        return
-    question = _("{module} needs these Python packages: {names}.\n\nDownload and install them into Slicer now?")
-    if not slicer.util.confirmYesNoDisplay(question.format(module=requester, names=names)):
-        raise InputError(declined)
-    slicer.util.pip_install(" ".join(missing))
+        else:
+            question = _("{module} needs these Python packages: {names}.\n\nDownload and install them into Slicer now?")
+            if not slicer.util.confirmYesNoDisplay(question.format(module=requester, names=names)):
+                raise InputError(declined)
+            slicer.util.pip_install(" ".join(missing))
+    except RuntimeError as error:  # pip_ensure's way to say that the user declined
+        raise InputError(declined) from error
+    except subprocess.CalledProcessError as error:
+        raise InputError(
+            _(
+                "{names} could not be installed: check the network connection and the log, and press Apply again."
+            ).format(names=names)
+        ) from error
 
 
 def ensureTorch() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+import types
 
 import pytest
 
@@ -232,39 +235,89 @@ def test_measuring_a_segmentation_runs_no_network(a_panel, a_volume_node):
     assert a_panel.parameterNode.segmentation.GetName() == "Drawn"
 
 
-def test_declining_the_installation_leaves_measuring(a_panel, a_volume_node, monkeypatch):
+@pytest.fixture
+def installer(monkeypatch, request):
+    """Two packages are missing; `request.param` says whether Slicer has slicer.packaging.pip_ensure (5.12) or not."""
     import slicer
 
     from PrognosisLib.panel import dependencies
 
-    monkeypatch.setattr(dependencies, "missingPackages", lambda path=None: ["onnxruntime>=1.17,<2"])
-    monkeypatch.setattr(slicer.util, "pip_install", lambda *args: pytest.fail("installed unasked"))
+    lacking = ["onnxruntime>=1.17,<2", "Jinja2>=3.1,<4"]
+    missing, installed = list(lacking), []
+
+    def install(text: str) -> None:
+        installed.append(text)
+        missing.clear()
+
+    def pip_ensure(names: list[str], requester: str) -> None:
+        if not slicer.util.confirmYesNoDisplay(f"{requester}: {names}"):
+            raise RuntimeError("User declined package installation")
+        install(" ".join(names))
+
+    module = types.ModuleType("slicer.packaging")
+    if request.param == "pip_ensure":
+        module.pip_ensure = pip_ensure
+    monkeypatch.setitem(sys.modules, "slicer.packaging", module)
+    monkeypatch.setattr(slicer, "packaging", module, raising=False)
+    monkeypatch.setattr(slicer.util, "pip_install", install)
+    monkeypatch.setattr(dependencies, "missingPackages", lambda path=None: list(missing))
+    return types.SimpleNamespace(installed=installed, wanted=[" ".join(lacking)], install=install)
+
+
+both_ways = pytest.mark.parametrize("installer", ["pip_ensure", "pip_install"], indirect=True)
+
+
+@both_ways
+def test_declining_the_installation_leaves_measuring(a_panel, a_volume_node, installer):
     a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
     host.answer("no")
     a_panel.ui.applyButton.click()
     (question,) = host.dialogs()
     assert "onnxruntime>=1.17,<2" in question.text
     assert not a_panel.runControl.isBusy
+    assert installer.installed == []
     assert a_panel.ui.statusLabel.text.startswith("Not installed: onnxruntime")
     a_panel.ui.existingSelector.setCurrentNode(add_segmentation(a_volume_node))
     a_panel.ui.applyButton.click()
     assert value(a_panel, "spleen_volume") == pytest.approx(true_ml(), rel=0.05)
 
 
-def test_accepting_installs_what_is_missing_once(a_panel, a_volume_node, monkeypatch, run_to_end):
-    import slicer
-
-    from PrognosisLib.panel import dependencies
-
-    missing, installed = ["onnxruntime>=1.17,<2", "Jinja2>=3.1,<4"], []
-    monkeypatch.setattr(dependencies, "missingPackages", lambda path=None: list(missing))
-    monkeypatch.setattr(slicer.util, "pip_install", lambda text: (installed.append(text), missing.clear()))
+@both_ways
+def test_accepting_installs_what_is_missing_once(a_panel, a_volume_node, installer, run_to_end):
     a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
     host.answer("yes")
     run_to_end()
     run_to_end()
-    assert installed == ["onnxruntime>=1.17,<2 Jinja2>=3.1,<4"]
+    assert installer.installed == installer.wanted
     assert len(host.dialogs()) == 1
+
+
+@pytest.mark.parametrize("installer", ["pip_install"], indirect=True)
+def test_a_failed_installation_is_said(a_panel, a_volume_node, installer, monkeypatch):
+    import slicer
+
+    def fail(text: str) -> None:
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(slicer.util, "pip_install", fail)
+    a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
+    host.answer("yes")
+    a_panel.ui.applyButton.click()
+    assert "could not be installed" in a_panel.ui.statusLabel.text
+    assert not a_panel.runControl.isBusy
+    host.dialogs()
+
+
+def test_the_requirements_are_ranges_without_torch():
+    from packaging.requirements import Requirement
+
+    from PrognosisLib.panel import dependencies
+
+    lines = [line for line in dependencies.REQUIREMENTS.read_text().splitlines() if not line.startswith("#")]
+    requirements = [Requirement(line) for line in lines]
+    assert "torch" not in {one.name for one in requirements}
+    assert all({">=", "<"} <= {part.operator for part in one.specifier} for one in requirements)
+    assert dependencies.missingPackages() == []
 
 
 def test_a_gpu_needs_the_pytorch_extension(a_panel, a_volume_node, monkeypatch):
