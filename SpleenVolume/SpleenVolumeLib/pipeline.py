@@ -9,9 +9,9 @@ from typing import Any
 
 from PrognosisLib.backends import Network, load_network
 from PrognosisLib.bundle import Bundle
+from PrognosisLib.checks import check_ct
 from PrognosisLib.findings import Findings, Flag, Mask
 from PrognosisLib.pipeline import Case, Progress, Stopwatch, silent
-from PrognosisLib.checks import check_ct
 
 from . import network
 from .measurements import measure_spleen
