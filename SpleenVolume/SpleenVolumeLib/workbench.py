@@ -15,15 +15,14 @@ from PrognosisLib import evaluation
 from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient, write_rows
 from PrognosisLib.errors import InputError
 from PrognosisLib.output import write_atomic
-from PrognosisLib.patches import TrainingCase
 from PrognosisLib.pipeline import Case
 from PrognosisLib.readers import read_volume
+from PrognosisLib.simulation.anatomy import LABELS
 from PrognosisLib.volume import Volume
 
 from . import network
 from .patients import simulate, simulate_for_training
 from .pipeline import SpleenPipeline, default_settings
-from .training import LIVER, SPLEEN, PatchSource, Sampling
 
 __all__ = ["evaluate", "simulate", "train"]
 
@@ -72,9 +71,11 @@ def train(
     """
     import torch
 
+    from PrognosisLib.patches import TrainingCase
     from PrognosisLib.training import LoopSettings, TrainingRun
 
     from .packing import write_spleen_bundle
+    from .training import PatchSource, Sampling
 
     if threads:
         torch.set_num_threads(threads)
@@ -110,7 +111,7 @@ def segment_case(pipeline: SpleenPipeline, case: CohortCase) -> tuple[dict[str, 
     image, labels = load_case(case)
     found = pipeline.segment(Case({"ct": image}, settings=default_settings()))
     row: dict[str, Any] = {"case": case.case}
-    for name, label in (("Spleen", SPLEEN), ("Liver", LIVER)):
+    for name, label in (("Spleen", LABELS["spleen"]), ("Liver", LABELS["liver"])):
         truth = labels.array == label
         if not truth.any():
             continue

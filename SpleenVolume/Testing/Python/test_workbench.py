@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +211,10 @@ def test_patches_for_training_are_in_the_networks_range():
         assert (again == hu).all()
     with pytest.raises(ValueError, match="No training case is left"):
         PatchSource([], Sampling(FINE))
+
+
+def test_simulating_and_evaluating_need_no_torch() -> None:
+    script = "import sys; sys.modules['torch'] = None; import SpleenVolumeLib.workbench, SpleenVolumeLib.pipeline"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
