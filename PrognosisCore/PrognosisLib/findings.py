@@ -98,7 +98,7 @@ class Measurement:
         unit: "mL", "mm", "HU", "%", "points", or "" for a class.
         interval: of the value, or None.
         method: how it was obtained, with the source of a formula.
-        note: what the reader must know; holds "simulated cohort" where `simulated`, "published, other data" where quoted.
+        note: what the reader must know; has "simulated cohort" where `simulated`, "published, other data" where quoted.
         group: heading of the row ("Spleen size", "2D surrogates", "Risk", "Clinical scores").
         simulated: comes from a model that was trained on a simulated cohort.
     """
