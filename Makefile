@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint bench screenshots clean
+.PHONY: demo test test-real lint bench screenshots clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.run
@@ -13,7 +13,11 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# On the real images in ../shared/data; skipped with a reason where they are absent.
+test-real: $(VENV)/.test
+	$(BIN)/python -m pytest -m real
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .
