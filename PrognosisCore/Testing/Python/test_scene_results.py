@@ -509,7 +509,9 @@ def test_a_volume_with_other_dimensions_after_the_run_is_refused(a_volume_node):
 
 
 @pytest.fixture
-def watched(a_volume_node):
+def watched(a_volume_node, monkeypatch):
+    """Without an event loop every change is reported at once, whatever another test file has started before."""
+    monkeypatch.setitem(sys.modules, "qt", None)
     nodes = scene.fromFindings(small_findings(GRID), a_volume_node)
     calls: list[int] = []
     observer = scene.observeSegmentation(nodes.segmentation, lambda: calls.append(1))
