@@ -15,7 +15,7 @@ import numpy as np
 from PrognosisLib.backends import Network
 from PrognosisLib.findings import Interval, Mask
 from PrognosisLib.pipeline import Progress, Stopwatch
-from PrognosisLib.volume import AIR_HU, Grid, Volume, bin_shrink, ras_grid, resample, to_ras_grid
+from PrognosisLib.volume import AIR_HU, Grid, Volume, bin_shrink, ras_grid, resample, to_ras_grid, to_sitk_index_space
 
 from .network import COARSE, FINE, normalize
 
@@ -25,6 +25,8 @@ MARGIN_MM = 16.0
 SMALLEST_ML = 12.0
 LARGEST_FINE_VOXELS = 3_500_000
 FAR_OUTSIDE = -20.0
+# A plane belongs to the body when this many voxels of 4 mm are denser than lung.
+BODY_HU, BODY_VOXELS = -300.0, 6
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,12 @@ def margin_of(logits: np.ndarray, organ: int) -> np.ndarray:
 
 def keep_organ(margin: np.ndarray, share: float) -> np.ndarray:
     """The margin with every component below `share` of the largest one pushed outside; one pass, no copy of labels."""
-    from scipy import ndimage
+    import SimpleITK as sitk
 
-    labels, count = ndimage.label(margin > 0)
-    if count <= 1:
-        return margin
+    labels = sitk.GetArrayFromImage(sitk.ConnectedComponent(to_sitk_index_space((margin > 0).astype(np.uint8))))
     sizes = np.bincount(labels.ravel())
+    if len(sizes) <= 2:
+        return margin
     sizes[0] = 0
     drop = sizes < share * sizes.max()
     drop[0] = False
@@ -65,9 +67,24 @@ def keep_organ(margin: np.ndarray, share: float) -> np.ndarray:
 
 
 def coarse_pass(volume: Volume, network: Network) -> dict[int, LogitMap]:
-    """Spleen and liver margins of the whole scan at 4 mm."""
+    """Spleen and liver margins at 4 mm, of the part of the scan that holds more than air."""
     image = to_ras_grid(volume, COARSE.spacing, fill=np.nan, multiple=COARSE.multiple)
-    return _margins(image.array, image.grid, network)
+    box = body_box(image.array)
+    return _margins(np.ascontiguousarray(image.array[box]), image.grid.sub_grid(box), network)
+
+
+def body_box(hu: np.ndarray) -> tuple[slice, slice, slice]:
+    """The box of what is denser than lung, its sides multiples of what the network needs; all of it where all is air."""
+    body = hu > BODY_HU
+    box = []
+    for axis, length in enumerate(hu.shape):
+        filled = np.flatnonzero(np.count_nonzero(body, axis=tuple(a for a in range(3) if a != axis)) >= BODY_VOXELS)
+        if not len(filled):
+            return tuple(slice(0, n) for n in hu.shape)
+        wanted = -(-(int(filled[-1]) + 1 - int(filled[0])) // COARSE.multiple) * COARSE.multiple
+        start = max(0, min(int(filled[0]), length - wanted))
+        box.append(slice(start, start + wanted))
+    return tuple(box)
 
 
 def _margins(hu: np.ndarray, grid: Grid, network: Network) -> dict[int, LogitMap]:
