@@ -232,18 +232,18 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def _finish(self, findings: Findings) -> Result:
         pending, self._pending = self._pending, None
-        if _ifInScene(pending.volumeNode) is None:
+        if ifInScene(pending.volumeNode) is None:
             raise InputError("The volume was removed from the scene during the run; its results were dropped.")
         nodes = scene.fromFindings(
             findings,
             pending.volumeNode,
-            _ifInScene(pending.segmentationNode),
-            _ifInScene(pending.tableNode),
+            ifInScene(pending.segmentationNode),
+            ifInScene(pending.tableNode),
             pending.case.volumes[self.system.primary.name].grid,
         )
         return Result(findings, nodes, pending.case)
 
 
-def _ifInScene(node: Any) -> Any:
+def ifInScene(node: Any) -> Any:
     """The node, or None where the user has removed it or closed the scene."""
     return node if node is not None and slicer.mrmlScene.IsNodePresent(node) else None

@@ -14,7 +14,7 @@ import slicer
 from . import scene
 from .errors import InputError
 from .findings import Findings
-from .logic import Result, SystemLogic
+from .logic import Result, SystemLogic, ifInScene
 from .pipeline import Case, silent
 from .pipeline import Progress as ProgressCallback
 from .worker import Done, Failed, Progress
@@ -106,8 +106,9 @@ class FrameRun:
             raise InputError(f"'{volumeNode.GetName()}' belongs to no sequence; switch off 'All frames'.")
         self.framesTable = framesTable
         self._logic, self._clinical, self._settings = logic, dict(clinical), dict(settings)
-        self._volumeIDs = {role: node.GetID() for role, node in volumes.items() if node is not None}
-        self._browserID = browser.GetID()
+        # Nodes, not IDs: the next patient's nodes take the IDs of a scene that was closed.
+        self._volumes = {role: node for role, node in volumes.items() if node is not None}
+        self._browserNode = browser
         self._selected = browser.GetSelectedItemNumber()
         count = browser.GetNumberOfItems()
         self._order = [*(n for n in range(count) if n != self._selected), self._selected]
@@ -144,7 +145,7 @@ class FrameRun:
         self._logic.worker.cancel()
 
     def _browser(self) -> Any:
-        browser = slicer.mrmlScene.GetNodeByID(self._browserID)
+        browser = ifInScene(self._browserNode)
         if browser is None:
             raise InputError("The sequence was removed from the scene during the run; its results were dropped.")
         return browser
@@ -154,7 +155,7 @@ class FrameRun:
         number = self._order[len(self._found)]
         self._browser().SetSelectedItemNumber(number)
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(self._browser())
-        volumes = {role: slicer.mrmlScene.GetNodeByID(nodeID) for role, nodeID in self._volumeIDs.items()}
+        volumes = {role: ifInScene(node) for role, node in self._volumes.items()}
         try:
             if number == self._selected:
                 self._logic.startProcess(volumes, self._clinical, self._settings)
@@ -169,14 +170,14 @@ class FrameRun:
             raise
 
     def _restore(self) -> None:
-        browser = slicer.mrmlScene.GetNodeByID(self._browserID)
+        browser = ifInScene(self._browserNode)
         if browser is not None:
             browser.SetSelectedItemNumber(self._selected)
 
     def _writeTable(self) -> None:
         from .scene.frames import updateFramesTable
 
-        volumeNode = slicer.mrmlScene.GetNodeByID(self._volumeIDs[self._logic.system.primary.name])
+        volumeNode = ifInScene(self._volumes[self._logic.system.primary.name])
         self.framesTable = updateFramesTable(
             [self._found[number] for number in sorted(self._found)], self._browser(), volumeNode, self.framesTable
         )

@@ -74,7 +74,7 @@ def coarse_pass(volume: Volume, network: Network) -> dict[int, LogitMap]:
 
 
 def body_box(hu: np.ndarray) -> tuple[slice, slice, slice]:
-    """The box of what is denser than lung, its sides multiples of what the network needs; all of it where all is air."""
+    """The box of what is denser than lung, its sides multiples of what the network needs; everything if all is air."""
     body = hu > BODY_HU
     box = []
     for axis, length in enumerate(hu.shape):
