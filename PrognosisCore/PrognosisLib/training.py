@@ -188,6 +188,6 @@ class TrainingRun:
         with log.open("a", newline="") as stream:
             writer = csv.writer(stream)
             if new:
-                writer.writerow(["step", "loss", "seconds_in_this_session"])
+                writer.writerow(["step", "loss", "seconds_since_start"])
             writer.writerow([self.step, f"{loss:.5f}", f"{seconds:.0f}"])
         logger.info("step %d loss %.4f after %.0f s", self.step, loss, seconds)
