@@ -6,7 +6,7 @@ Plain data: can be pickled, holds no MRML and no Qt, and is turned into nodes by
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -183,9 +183,6 @@ class Findings:
     def value(self, key: str) -> float | str | None:
         row = self.measurement(key)
         return None if row is None else row.value
-
-    def with_flags(self, *flags: Flag) -> Findings:
-        return replace(self, flags=(*self.flags, *flags))
 
     @property
     def is_simulated(self) -> bool:
