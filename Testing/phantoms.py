@@ -121,8 +121,8 @@ def _risk_models() -> dict[str, str]:
 
 def threshold_bundle(folder: Path) -> Path:
     """A whole spleen bundle with `thresholding_network` as both networks and risk models of 300 simulated patients."""
-    from PrognosisLib.bundle import image_format, segmentation_format, write_bundle
-    from PrognosisLib.export import export_onnx
+    from PrognosisLib.bundles.bundle import image_format, segmentation_format, write_bundle
+    from PrognosisLib.bundles.export import export_onnx
     from SpleenVolumeLib.network import CLASSES, COARSE, FINE
 
     models = folder.parent / f"{folder.name}-made"

@@ -87,7 +87,7 @@ def spleen_picture(result, path: Path) -> None:
 
     from PIL import Image
 
-    from PrognosisLib.report import chart_images, slice_images
+    from PrognosisLib.reporting.report import chart_images, slice_images
 
     volume = result.case.volumes["ct"]
     parts = [*slice_images(result.findings, volume)[:2], *chart_images(result.findings)]

@@ -246,7 +246,7 @@ def test_the_modules_own_test_runs(a_panel):
 
 def test_the_command_line_finds_and_runs_it(extension, module_path, host_scene, tmp_path, capsys):
     from PrognosisLib import cli
-    from PrognosisLib.writers import write_volume
+    from PrognosisLib.images.writers import write_volume
 
     python("-c", "import setuptools; setuptools.setup()", "-q", "egg_info", "-e", tmp_path, folder=extension)
     sys.path.append(str(tmp_path))

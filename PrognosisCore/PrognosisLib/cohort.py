@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .output import write_atomic
+from .reporting.output import write_atomic
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What a pipeline gives back: masks, measurements, quality flags, curves, heat maps and where they came from.
 
-Plain data: can be pickled, holds no MRML and no Qt, and is turned into nodes by scene.py and into files by report.py.
+Plain data: can be pickled, holds no MRML and no Qt, and is turned into nodes by scene and into files by reporting.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Mask:
     """One segment, stored as the box it fills.
 
     Args:
-        name: segment name, e.g. "Spleen"; scene.py knows its terminology and color by this name.
+        name: segment name, e.g. "Spleen"; scene knows its terminology and color by this name.
         array: bool (k, j, i), the content of the box only.
         start: (k, j, i) of the box's first voxel in the grid that the mask was computed on.
         grid: that grid, whole.

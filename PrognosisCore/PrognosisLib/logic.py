@@ -214,7 +214,7 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             sources: files or folders that the volumes came from, for their SHA-256 in the provenance.
             clinical: the clinical values as the user gave them.
         """
-        from . import outputs
+        from .reporting import outputs
 
         return outputs.write_outputs(result, self.pipeline.bundle, Path(folder), sources or {}, clinical or {})
 

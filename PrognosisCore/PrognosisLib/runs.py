@@ -21,7 +21,7 @@ from .worker import Done, Failed, Progress
 
 
 class JobRun:
-    """One job of jobs.py in the worker; its findings are handed to `onDone`, whose result `pollProcess` gives."""
+    """One job of worker/jobs.py; its findings are handed to `onDone`, whose result `pollProcess` gives."""
 
     def __init__(
         self, logic: SystemLogic, path: str, case: Case, onDone: Callable[[Findings], Any] = lambda found: found
@@ -50,7 +50,7 @@ def _jobSettings(logic: SystemLogic, **settings: Any) -> dict[str, Any]:
 
 def startDemo(logic: SystemLogic, options: Mapping[str, Any] | None = None) -> JobRun:
     """Makes the system's simulated patient; gives ({role: volume node}, clinical values)."""
-    from .jobs import DemoJob
+    from .worker.jobs import DemoJob
 
     def load(demo: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return {role: scene.fromVolume(volume) for role, volume in demo.volumes.items()}, dict(demo.clinical)
@@ -62,8 +62,8 @@ def startDemo(logic: SystemLogic, options: Mapping[str, Any] | None = None) -> J
 
 def startReport(logic: SystemLogic, result: Result, folder: Path, clinical: Mapping[str, Any]) -> JobRun:
     """Writes report.html of a result into a folder; gives its path."""
-    from .jobs import ReportJob
-    from .outputs import provenance_of
+    from .reporting.outputs import provenance_of
+    from .worker.jobs import ReportJob
 
     bundle = logic.pipeline.bundle
     report = {

@@ -10,8 +10,8 @@ from typing import Any
 from . import headless
 from .clinical import check_clinical, read_clinical
 from .errors import InputError
+from .images.readers import read_volume
 from .pipeline import Progress, silent
-from .readers import read_volume
 from .systems import System
 
 

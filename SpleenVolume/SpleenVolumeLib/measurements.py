@@ -44,7 +44,7 @@ def measure_spleen(
     Raises:
         InputError: the Spleen segment is empty, a mask lies on another grid, or the cut-off is no volume.
     """
-    score_rows = scores.score_rows(clinical)
+    score_rows = scores.score_rows(clinical, scores.LIVER_SCORES + scores.TACE_SCORES)
     spleen, liver = masks.get("Spleen"), masks.get("Liver")
     if spleen is None:
         return Findings(

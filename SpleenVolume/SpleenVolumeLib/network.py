@@ -1,7 +1,7 @@
 """The two networks of SpleenVolume and the numbers that inference and training must agree on.
 
 Coarse: the whole scan at 4 mm finds spleen and liver. Fine: the box around the spleen at 1.75 mm draws its border.
-Both are PrognosisLib.unet.HalfResolutionUNet. Only `build` imports torch.
+Both are PrognosisLib.learning.unet.HalfResolutionUNet. Only `build` imports torch.
 """
 
 from __future__ import annotations
@@ -48,6 +48,6 @@ def normalize(hu: np.ndarray) -> np.ndarray:
 
 def build(stage: Stage) -> nn.Module:
     """The untrained torch network of a stage."""
-    from PrognosisLib.unet import HalfResolutionUNet
+    from PrognosisLib.learning.unet import HalfResolutionUNet
 
     return HalfResolutionUNet(channels=1, classes=len(CLASSES), widths=stage.widths)

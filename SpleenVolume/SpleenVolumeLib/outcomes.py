@@ -146,7 +146,7 @@ def fit_outcomes(n: int = 10_000, seed: int = 2022, oracle_n: int = 200_000) -> 
         models' "performance" holds the C-index or AUC on the test patients with its 95 % interval and calibration, and
         beside it that of spleen volume alone and of the oracle: with what all features can tell, and with all causes.
     """
-    from PrognosisLib.risk_fitting import fit_cox, fit_logistic
+    from PrognosisLib.risk.fitting import fit_cox, fit_logistic
 
     from .simulation import COHORT_NAME, oracle, simulate_cohort
 
@@ -200,7 +200,7 @@ def _estimate(value: Any) -> dict[str, float]:
 
 
 def _survival_figures(model: CoxModel, table: pandas.DataFrame, bound: pandas.DataFrame) -> dict[str, Any]:
-    from PrognosisLib.evaluation import c_index
+    from PrognosisLib.risk.evaluation import c_index
 
     def figure(risk: np.ndarray) -> dict[str, float]:
         return _estimate(c_index(table["survival_months"], table["died"], risk, repeats=100))
@@ -214,7 +214,7 @@ def _survival_figures(model: CoxModel, table: pandas.DataFrame, bound: pandas.Da
 
 
 def _decompensation_figures(model: LogisticModel, table: pandas.DataFrame, bound: pandas.DataFrame) -> dict[str, Any]:
-    from PrognosisLib.evaluation import auc, brier, calibration
+    from PrognosisLib.risk.evaluation import auc, brier, calibration
 
     y = table["decompensated"].to_numpy()
     p = 1 / (1 + np.exp(-(model.intercept + _linear(model, table))))

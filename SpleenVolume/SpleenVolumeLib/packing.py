@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from PrognosisLib import shape
-from PrognosisLib.bundle import image_format, segmentation_format, write_bundle
+from PrognosisLib.bundles.bundle import image_format, segmentation_format, write_bundle
+from PrognosisLib.bundles.export import export_onnx
 from PrognosisLib.cohort import CohortCase
-from PrognosisLib.export import export_onnx
 from PrognosisLib.risk import readable_json
 from PrognosisLib.systems import EXTENSION_FOLDER
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from PrognosisLib.cohort import write_rows
-from PrognosisLib.output import write_atomic
+from PrognosisLib.images.writers import write_volume
+from PrognosisLib.reporting.output import write_atomic
 from PrognosisLib.simulation.anatomy import AbdomenParameters
 from PrognosisLib.simulation.ct import SimulatedCT, simulate_abdomen
 from PrognosisLib.volume import Volume
-from PrognosisLib.writers import write_volume
 
 from .negatives import simulate_negative
 from .simulation import CLINICAL, OUTCOMES, simulate_patient, simulate_row

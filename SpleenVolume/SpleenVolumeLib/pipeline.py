@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PrognosisLib.backends import Network, load_network
-from PrognosisLib.bundle import Bundle
-from PrognosisLib.checks import check_ct
+from PrognosisLib.bundles.backends import Network, load_network
+from PrognosisLib.bundles.bundle import Bundle
 from PrognosisLib.findings import Findings, Flag, Mask
+from PrognosisLib.images.checks import check_ct
 from PrognosisLib.pipeline import Case, Progress, Stopwatch, silent
 
 from . import network

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from PrognosisLib.backends import Network
+from PrognosisLib.bundles.backends import Network
 from PrognosisLib.findings import Interval, Mask
 from PrognosisLib.pipeline import Progress, Stopwatch
 from PrognosisLib.volume import AIR_HU, Grid, Volume, bin_shrink, ras_grid, resample, to_ras_grid, to_sitk_index_space

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from PrognosisLib.patches import TrainingCase, degrade, random_lattice, sample_patch
-from PrognosisLib.training import Batch
+from PrognosisLib.learning.patches import TrainingCase, degrade, random_lattice, sample_patch
+from PrognosisLib.learning.training import Batch
 
 from .network import COARSE, HU_HIGH, HU_LOW, Stage
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from PrognosisLib import evaluation
 from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient, write_rows
 from PrognosisLib.errors import InputError
-from PrognosisLib.output import write_atomic
+from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case
-from PrognosisLib.readers import read_volume
+from PrognosisLib.reporting.output import write_atomic
+from PrognosisLib.risk import evaluation
 from PrognosisLib.simulation.anatomy import LABELS
 from PrognosisLib.volume import Volume
 
@@ -71,8 +71,8 @@ def train(
     """
     import torch
 
-    from PrognosisLib.patches import TrainingCase
-    from PrognosisLib.training import LoopSettings, TrainingRun
+    from PrognosisLib.learning.patches import TrainingCase
+    from PrognosisLib.learning.training import LoopSettings, TrainingRun
 
     from .packing import write_spleen_bundle
     from .training import PatchSource, Sampling

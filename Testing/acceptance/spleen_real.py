@@ -15,9 +15,9 @@ import numpy as np
 
 from PrognosisLib.cohort import read_cohort
 from PrognosisLib.errors import InputError
-from PrognosisLib.evaluation import dice
+from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case
-from PrognosisLib.readers import read_volume
+from PrognosisLib.risk.evaluation import dice
 from PrognosisLib.systems import SYSTEMS
 from PrognosisLib.volume import Grid, Volume, resample
 from SpleenVolumeLib.pipeline import SpleenPipeline

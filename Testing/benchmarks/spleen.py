@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from PrognosisLib import headless
+from PrognosisLib.images.readers import read_volume
+from PrognosisLib.images.writers import write_volume
 from PrognosisLib.pipeline import Case
-from PrognosisLib.readers import read_volume
 from PrognosisLib.simulation.anatomy import AbdomenParameters
 from PrognosisLib.simulation.ct import simulate_abdomen
 from PrognosisLib.systems import SYSTEMS
 from PrognosisLib.volume import Volume
 from PrognosisLib.worker import Worker
-from PrognosisLib.writers import write_volume
 
 HERE = Path(__file__).resolve().parent
 # 0.78 mm pixels, 1.6 mm slices: 400 mm wide, 320 mm long.

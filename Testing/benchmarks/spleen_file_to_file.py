@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from PrognosisLib.images.readers import read_volume
+from PrognosisLib.images.writers import write_volume
 from PrognosisLib.pipeline import Case
-from PrognosisLib.readers import read_volume
 from PrognosisLib.systems import SYSTEMS
-from PrognosisLib.writers import write_volume
 
 source, target = Path(sys.argv[1]), Path(sys.argv[2])
 volume = read_volume(source)

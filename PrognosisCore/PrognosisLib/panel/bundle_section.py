@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..bundle_store import import_bundle, list_bundles, remove_bundle
+from ..bundles.store import import_bundle, list_bundles, remove_bundle
 from ..errors import InputError
 from ..findings import SIMULATED
 from ..logic import SystemLogic

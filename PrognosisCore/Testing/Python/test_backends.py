@@ -9,9 +9,9 @@ import numpy as np
 import phantoms
 import pytest
 
-from PrognosisLib import backends
-from PrognosisLib.backends import OnnxNetwork, TorchNetwork, gpu_available, load_network
-from PrognosisLib.bundle import Bundle
+from PrognosisLib.bundles import backends
+from PrognosisLib.bundles.backends import OnnxNetwork, TorchNetwork, gpu_available, load_network
+from PrognosisLib.bundles.bundle import Bundle
 from PrognosisLib.errors import BundleError, InputError
 
 

@@ -19,10 +19,10 @@ import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import save_file
 
-from PrognosisLib.bundle import Bundle, image_format, segmentation_format, write_bundle
-from PrognosisLib.bundle_store import import_bundle, list_bundles, remove_bundle
+from PrognosisLib.bundles.bundle import Bundle, image_format, segmentation_format, write_bundle
+from PrognosisLib.bundles.store import import_bundle, list_bundles, remove_bundle
+from PrognosisLib.bundles.tensors import FormatError, read_graph, read_header, read_weights
 from PrognosisLib.errors import BundleError
-from PrognosisLib.tensors import FormatError, read_graph, read_header, read_weights
 
 WEIGHTS = "models/fine.safetensors"
 GRAPH = "models/fine.onnx"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from PrognosisLib.checks import check_ct
 from PrognosisLib.errors import InputError
-from PrognosisLib.readers import ijk_to_ras_of, read_volume
+from PrognosisLib.images.checks import check_ct
+from PrognosisLib.images.readers import ijk_to_ras_of, read_volume
 from PrognosisLib.volume import Volume
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"

@@ -25,10 +25,11 @@ import SimpleITK as sitk
 import slicer
 from test_dicom import along_z, write_series
 
-from PrognosisLib import cli, output
-from PrognosisLib.bundle import Bundle
+from PrognosisLib import cli
+from PrognosisLib.bundles.bundle import Bundle
+from PrognosisLib.images.writers import write_volume
+from PrognosisLib.reporting import output
 from PrognosisLib.systems import SYSTEMS
-from PrognosisLib.writers import write_volume
 
 ALL_FILES = {"scene.mrb", "segmentation.seg.nrrd", "results.csv", "provenance.json", "report.html"}
 COLUMNS = ["quantity", "value", "unit", "lower", "upper", "method", "note"]

@@ -9,9 +9,9 @@ import pytest
 
 from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient, write_rows
 from PrognosisLib.errors import InputError
-from PrognosisLib.readers import read_volume
+from PrognosisLib.images.readers import read_volume
+from PrognosisLib.images.writers import write_volume
 from PrognosisLib.volume import Volume
-from PrognosisLib.writers import write_volume
 
 
 def cohort(folder: Path, text: str, *files: str) -> Path:

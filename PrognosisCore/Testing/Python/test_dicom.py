@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 
 from PrognosisLib.errors import InputError
-from PrognosisLib.readers import SeriesInfo, list_series, read_volume
+from PrognosisLib.images.readers import SeriesInfo, list_series, read_volume
 
 AXIAL = (1, 0, 0, 0, 1, 0)
 SERIES = generate_uid()

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from PrognosisLib.errors import InputError
-from PrognosisLib.readers import ijk_to_ras_of, read_volume
+from PrognosisLib.images.readers import ijk_to_ras_of, read_volume
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 real = pytest.mark.real

@@ -8,8 +8,8 @@ import numpy as np
 import pandas
 import pytest
 
-from PrognosisLib import evaluation as ev
 from PrognosisLib.errors import InputError
+from PrognosisLib.risk import evaluation as ev
 
 ASAH = Path(__file__).resolve().parents[4] / "shared/data/cohorts/asah.csv"
 

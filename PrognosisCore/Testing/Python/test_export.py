@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from PrognosisLib.bundle import Bundle, image_format, segmentation_format, write_bundle
-from PrognosisLib.export import export_onnx, load_weights
-from PrognosisLib.tensors import read_graph, read_weights
-from PrognosisLib.unet import HalfResolutionUNet
+from PrognosisLib.bundles.bundle import Bundle, image_format, segmentation_format, write_bundle
+from PrognosisLib.bundles.export import export_onnx, load_weights
+from PrognosisLib.bundles.tensors import read_graph, read_weights
+from PrognosisLib.learning.unet import HalfResolutionUNet
 
 WIDTHS = (8, 16, 24)
 

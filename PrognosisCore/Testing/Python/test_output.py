@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from PrognosisLib import output
 from PrognosisLib.errors import InputError
-from PrognosisLib.output import OutputFolder, write_atomic
+from PrognosisLib.reporting import output
+from PrognosisLib.reporting.output import OutputFolder, write_atomic
 
 
 def run(target, work):

@@ -224,8 +224,8 @@ def test_every_library_file_imports_once_installed(installed):
 
 def test_installed_bundles_and_templates_are_found(installed):
     code = (
-        "from pathlib import Path; from PrognosisLib import report; from PrognosisLib.bundle import Bundle; "
-        "from PrognosisLib.systems import SYSTEMS; "
+        "from pathlib import Path; from PrognosisLib.reporting import report; "
+        "from PrognosisLib.bundles.bundle import Bundle; from PrognosisLib.systems import SYSTEMS; "
         "[Bundle.load(one.default_bundle(), name) for name, one in SYSTEMS.items()]; "
         "print((Path(report.__file__).parent / 'templates' / 'report.html').is_file())"
     )

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
-from PrognosisLib import panels, pictures
 from PrognosisLib.colors import SEGMENT_COLORS, segment_color
 from PrognosisLib.findings import Curve, Findings, Mask, Measurement
-from PrognosisLib.surface import ANTERIOR_LEFT, Viewpoint, render
+from PrognosisLib.reporting import panels, pictures
+from PrognosisLib.reporting.surface import ANTERIOR_LEFT, Viewpoint, render
 from PrognosisLib.volume import Grid, Volume
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "abdomen-ct" / "btcv"
@@ -358,7 +358,7 @@ def test_every_segment_with_a_color_has_codes():
 def test_the_liver_lies_on_the_viewers_left():
     import SimpleITK as sitk
 
-    from PrognosisLib.readers import ijk_to_ras_of
+    from PrognosisLib.images.readers import ijk_to_ras_of
 
     image, labels = (sitk.ReadImage(str(REAL / f"btcv_03_{kind}.nii.gz")) for kind in ("ct", "labels"))
     volume = Volume(sitk.GetArrayFromImage(image), ijk_to_ras_of(image))

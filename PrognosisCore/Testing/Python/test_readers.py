@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from PrognosisLib.errors import InputError
-from PrognosisLib.readers import ijk_to_ras_of, read_volume, sha256_of
+from PrognosisLib.images.readers import ijk_to_ras_of, read_volume, sha256_of
 
 NIFTI_CODES = {"uint8": 2, "int16": 4, "int32": 8, "float32": 16, "float64": 64, "int8": 256, "uint16": 512}
 

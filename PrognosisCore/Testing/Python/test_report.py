@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from PrognosisLib import output, report, wording
+from PrognosisLib import wording
 from PrognosisLib.clinical import fields_of
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Curve, Findings, Flag, Interval, Mask, Measurement
+from PrognosisLib.reporting import output, report
 from PrognosisLib.volume import Volume
 
 EVIL = '<script>alert(1)</script><img src=http://x.example/a.png onerror=alert(2)>" onload="x'

@@ -13,7 +13,7 @@ import pytest
 
 from PrognosisLib.errors import BundleError, InputError
 from PrognosisLib.risk import CoxModel, LogisticModel, Predictor
-from PrognosisLib.risk_fitting import fit_cox, fit_logistic
+from PrognosisLib.risk.fitting import fit_cox, fit_logistic
 
 ABC = tuple(Predictor(name, name.upper(), "units") for name in "abc")
 COHORT = {"name": "test cohort", "simulated": True}

@@ -9,6 +9,9 @@ import pytest
 from PrognosisLib import scores
 from PrognosisLib.clinical import check_clinical
 from PrognosisLib.errors import InputError
+from PrognosisLib.scores import tace
+
+ALL_SCORES = scores.LIVER_SCORES + scores.TACE_SCORES
 
 # sex, bilirubin, sodium, INR, creatinine, albumin: Kim et al. 2021, table 4; then MELD, MELD-Na, MELD 3.0
 MELD_TABLE = [
@@ -44,7 +47,7 @@ def test_the_meld_family_is_the_same_through_the_table_of_a_patient():
             },
             scores.score_fields(scores.LIVER_SCORES),
         )
-        rows = {row.key: row for row in scores.score_rows(values)}
+        rows = {row.key: row for row in scores.score_rows(values, ALL_SCORES)}
         assert rows["meld"].value == meld
         assert rows["meld_na"].value == pytest.approx(meld_na, abs=0.0051)
         assert rows["meld_3"].value == pytest.approx(meld_3, abs=0.0051)
@@ -95,7 +98,7 @@ def test_child_pugh_limits_survive_the_unit_conversion():
         },
         scores.score_fields(scores.LIVER_SCORES),
     )
-    row = next(row for row in scores.score_rows(values) if row.key == "child_pugh")
+    row = next(row for row in scores.score_rows(values, ALL_SCORES) if row.key == "child_pugh")
     assert (row.value, row.note) == (7, "class B")
 
 
@@ -169,7 +172,9 @@ def test_out_of_range_raises(call):
 
 
 def test_rows_say_what_is_missing():
-    rows = {row.key: row for row in scores.score_rows({"bilirubin": 20.0, "albumin": 40.0, "tumor_size": 5.0})}
+    rows = {
+        row.key: row for row in scores.score_rows({"bilirubin": 20.0, "albumin": 40.0, "tumor_size": 5.0}, ALL_SCORES)
+    }
     assert len(rows) == len(scores.LIVER_SCORES) + len(scores.TACE_SCORES)
     assert rows["albi"].value == pytest.approx(-2.5413)
     assert rows["albi"].note == "grade 2"
@@ -190,11 +195,11 @@ def test_a_child_gets_no_meld_3_but_a_reason():
         "sodium": 137.0,
         "albumin": 35.0,
     }
-    row = next(row for row in scores.score_rows(values) if row.key == "meld_3")
+    row = next(row for row in scores.score_rows(values, ALL_SCORES) if row.key == "meld_3")
     assert row.value is None
     assert "adults" in row.note
 
 
 def test_fields_of_the_scores():
     keys = {one.key for one in scores.score_fields(scores.TACE_SCORES)}
-    assert keys == {"tumor_size", "tumor_number", "afp", "albumin", "bilirubin", *scores._ART_KEYS}
+    assert keys == {"tumor_size", "tumor_number", "afp", "albumin", "bilirubin", *tace._ART_KEYS}

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from PrognosisLib.patches import TrainingCase, degrade, random_lattice, sample_patch
-from PrognosisLib.training import Batch, LoopSettings, TrainingRun, segmentation_loss
-from PrognosisLib.unet import HalfResolutionUNet
+from PrognosisLib.learning.patches import TrainingCase, degrade, random_lattice, sample_patch
+from PrognosisLib.learning.training import Batch, LoopSettings, TrainingRun, segmentation_loss
+from PrognosisLib.learning.unet import HalfResolutionUNet
 from PrognosisLib.volume import Grid, Volume, resample
 
 QUICK = LoopSettings(steps=24, learning_rate=1e-2, warm_up=4, save_every=8, average=0.9, seed=3)

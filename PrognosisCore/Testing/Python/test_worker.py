@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from PrognosisLib import payload
 from PrognosisLib.errors import BundleError, Cancelled, InputError, WorkerError
 from PrognosisLib.pipeline import Case
 from PrognosisLib.volume import Volume
-from PrognosisLib.worker import Done, Failed, Progress, Worker, shared_worker
-from PrognosisLib.worker_process import default_executable
+from PrognosisLib.worker import Done, Failed, Progress, Worker, payload, shared_worker
+from PrognosisLib.worker.process import default_executable
 
 GOOD = "worker_pipelines:Doubling"
 BAD = "worker_pipelines:Misbehaving"

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from PrognosisLib.checks import check_ct
 from PrognosisLib.findings import Findings, Interval, Mask
+from PrognosisLib.images.checks import check_ct
 from PrognosisLib.pipeline import Case, Progress, silent
 from PrognosisLib.systems import SYSTEMS, System
 from SpleenVolumeLib.pipeline import SpleenPipeline, no_spleen_flag
@@ -68,7 +68,7 @@ class BrightnessPipeline(SpleenPipeline):
 
 def write_test_bundle(folder: Path) -> Path:
     """A bundle without networks, with the risk models of the shipped one, or quick ones where that is not there yet."""
-    from PrognosisLib.bundle import write_bundle
+    from PrognosisLib.bundles.bundle import write_bundle
     from SpleenVolumeLib.network import CLASSES
     from SpleenVolumeLib.packing import describe
 

@@ -10,11 +10,11 @@ import phantoms
 import pytest
 from trained import SHARED, dice, findings_of, full, needs_bundle, simulated, trained_pipeline
 
-from PrognosisLib.backends import OnnxNetwork, TorchNetwork
+from PrognosisLib.bundles.backends import OnnxNetwork, TorchNetwork
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Findings
+from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case, Pipeline, Stopwatch, run, silent
-from PrognosisLib.readers import read_volume
 from PrognosisLib.volume import Volume
 from SpleenVolumeLib import network
 from SpleenVolumeLib.network import COARSE, FINE

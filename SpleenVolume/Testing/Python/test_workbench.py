@@ -15,8 +15,8 @@ import pytest
 
 from PrognosisLib.cohort import CohortCase, read_cohort, write_rows
 from PrognosisLib.errors import InputError
+from PrognosisLib.images.writers import write_volume
 from PrognosisLib.volume import Volume
-from PrognosisLib.writers import write_volume
 from SpleenVolumeLib.card import make_card
 from SpleenVolumeLib.packing import LEVEL, UNMEASURED, calibrate, describe
 from SpleenVolumeLib.pipeline import SpleenPipeline
@@ -196,7 +196,7 @@ def test_patches_for_training_are_in_the_networks_range():
 
     image = phantoms.scan(GRID)
     labels = SPLEEN * (phantoms.SPLEEN.share(GRID) > 0.5) + LIVER * (phantoms.LIVER.share(GRID) > 0.5)
-    from PrognosisLib.patches import TrainingCase
+    from PrognosisLib.learning.patches import TrainingCase
 
     case = TrainingCase.from_volumes("one", image, Volume(labels.astype(np.uint8), GRID.ijk_to_ras))
     for stage in (COARSE, FINE):

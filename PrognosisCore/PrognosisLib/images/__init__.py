@@ -1,0 +1,1 @@
+"""Images from files and into files: NIfTI, DICOM and what SimpleITK reads, checked and exact in their geometry."""

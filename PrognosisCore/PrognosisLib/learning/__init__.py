@@ -1,0 +1,1 @@
+"""Training of segmentation networks: patches, the network and the loop. Imported late."""
