@@ -109,19 +109,15 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def pollProcess(self, onProgress: ProgressCallback = silent) -> Result | None:
         """The result once it is there, else None; never waits. Raises what the run raised."""
-        from .worker import Done, Failed, Progress
-
         if self._pending is None:
             return None
-        for event in self.worker.poll():
-            if isinstance(event, Progress):
-                onProgress(event.fraction, event.message)
-            elif isinstance(event, Failed):
+        try:
+            findings = self.worker.take(onProgress)
+        except BaseException:
+            if not self.worker.is_busy:
                 self._pending = None
-                raise event.error
-            elif isinstance(event, Done):
-                return self._finish(event.findings)
-        return None
+            raise
+        return None if findings is None else self._finish(findings)
 
     def cancelProcess(self) -> None:
         """Ask the run to stop; `pollProcess` raises Cancelled within a second. Does nothing when none is under way."""

@@ -17,7 +17,6 @@ from .findings import Findings
 from .logic import Result, SystemLogic, ifInScene
 from .pipeline import Case, silent
 from .pipeline import Progress as ProgressCallback
-from .worker import Done, Failed, Progress
 
 
 class JobRun:
@@ -30,14 +29,8 @@ class JobRun:
         logic.worker.start_run(path, logic.currentBundle, case)
 
     def pollProcess(self, onProgress: ProgressCallback = silent) -> Any:
-        for event in self._logic.worker.poll():
-            if isinstance(event, Progress):
-                onProgress(event.fraction, event.message)
-            elif isinstance(event, Failed):
-                raise event.error
-            elif isinstance(event, Done):
-                return self._onDone(event.findings)
-        return None
+        findings = self._logic.worker.take(onProgress)
+        return None if findings is None else self._onDone(findings)
 
     def cancelProcess(self) -> None:
         self._logic.worker.cancel()
@@ -128,14 +121,10 @@ class FrameRun:
                     self._found[number] = result.findings
                     self._writeTable()
                 return result
-            for event in self._logic.worker.poll():
-                if isinstance(event, Progress):
-                    tell(event.fraction, event.message)
-                elif isinstance(event, Failed):
-                    raise event.error
-                elif isinstance(event, Done):
-                    self._found[number] = event.findings
-                    self._next()
+            findings = self._logic.worker.take(tell)
+            if findings is not None:
+                self._found[number] = findings
+                self._next()
         except BaseException:
             self._restore()
             raise

@@ -1,7 +1,7 @@
 """One warm process per application that runs pipelines, so that a crash, a lack of memory or a slow import never
 reaches the application.
 
-No thread and no event loop is needed here (PythonQt starves threads): a timer that calls `Worker.poll` is enough.
+No thread and no event loop is needed here (PythonQt starves threads): a timer that calls `Worker.take` is enough.
 """
 
 from __future__ import annotations
@@ -119,26 +119,35 @@ class Worker:
                 self._run = None
         return events
 
-    def wait(self, on_progress: Callable[[float, str], None] | None = None) -> Findings:
-        """Wait for the end of the run; `on_progress` may raise Cancelled to stop it.
+    def take(self, on_progress: Callable[[float, str], None] | None = None) -> Findings | None:
+        """The findings once they are there, else None; never waits. For a timer; gives them once.
 
         Raises:
             InputError, BundleError: as the pipeline raised it.
             Cancelled: `cancel` was called or `on_progress` raised it.
-            WorkerError: the child failed; or nothing was started.
+            WorkerError: the child failed.
+        """
+        for event in self.poll():
+            if isinstance(event, Done):
+                return event.findings
+            if isinstance(event, Failed):
+                raise event.error
+            self._report(event, on_progress)
+        return None
+
+    def wait(self, on_progress: Callable[[float, str], None] | None = None) -> Findings:
+        """Wait for the end of the run; `on_progress` may raise Cancelled to stop it.
+
+        Raises:
+            InputError, BundleError, Cancelled, WorkerError: as `take` does; WorkerError where nothing was started, too.
         """
         if not self.is_busy:
             raise WorkerError("No computation is running; start one first.")
         try:
-            while True:
-                for event in self.poll():
-                    if isinstance(event, Done):
-                        return event.findings
-                    if isinstance(event, Failed):
-                        raise event.error
-                    self._report(event, on_progress)
+            while (findings := self.take(on_progress)) is None:
                 if self._child:
                     self._child.wait(0.05)
+            return findings
         finally:
             if self.is_busy:  # an exception of the caller's own, such as Ctrl-C
                 self.close()
