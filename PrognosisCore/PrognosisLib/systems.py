@@ -10,8 +10,9 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from .clinical import ClinicalField, fields_of
+from .clinical_fields import ClinicalField, fields_of
 from .errors import InputError
+from .scores import LIVER_SCORES, TACE_SCORES, Score
 
 EXTENSION_FOLDER = Path(__file__).resolve().parents[2]
 # A package names its libraries under this group, so that the command line finds their systems.
@@ -38,7 +39,8 @@ class System:
         pipeline: class of the library's pipeline.py.
         roles: input images, the first one carries the segmentation.
         segments: segment names that the system measures.
-        clinical: keys of the clinical values that it uses (see clinical.py).
+        clinical: keys of the clinical values that it uses (see clinical_fields.py).
+        scores: its clinical scores; the panel shows those that need nothing from the image while values are entered.
     """
 
     name: str
@@ -47,6 +49,7 @@ class System:
     roles: tuple[Role, ...]
     segments: tuple[str, ...]
     clinical: tuple[str, ...] = ()
+    scores: tuple[Score, ...] = ()
 
     @property
     def clinical_fields(self) -> tuple[ClinicalField, ...]:
@@ -79,6 +82,11 @@ TACE_VALUES = (
     *("child_pugh_before_tace", "child_pugh_after_tace", "radiological_response"),
 )
 
+HEMORRHAGE_VALUES = (
+    *("age", "sex", "gcs", "nihss", "onset_to_ct", "anticoagulant", "antiplatelet", "glucose", "systolic_pressure"),
+    *("inr", "prior_ich", "hypertension", "diabetes", "infratentorial"),
+)
+
 SYSTEMS: dict[str, System] = {
     "spleen": System(
         name="spleen",
@@ -87,6 +95,7 @@ SYSTEMS: dict[str, System] = {
         roles=(Role("ct", "CT", "CT"),),
         segments=("Spleen", "Liver"),
         clinical=TACE_VALUES,
+        scores=LIVER_SCORES + TACE_SCORES,
     ),
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 from PrognosisLib import scores, shape
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Findings, Interval, Mask, Measurement
+from PrognosisLib.systems import SYSTEMS
 from PrognosisLib.volume import Volume
 
 from .flags import cut_sides, quality_flags
@@ -44,7 +45,7 @@ def measure_spleen(
     Raises:
         InputError: the Spleen segment is empty, a mask lies on another grid, or the cut-off is no volume.
     """
-    score_rows = scores.score_rows(clinical, scores.LIVER_SCORES + scores.TACE_SCORES)
+    score_rows = scores.score_rows(clinical, SYSTEMS["spleen"].scores)
     spleen, liver = masks.get("Spleen"), masks.get("Liver")
     if spleen is None:
         return Findings(

@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from PrognosisLib.clinical import FIELDS
+from PrognosisLib.clinical_fields import FIELDS
 from PrognosisLib.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ LIVER_LIMITS_ML = (650.0, 3200.0)
 def simulate_cohort(n: int, seed: int) -> pandas.DataFrame:
     """Draw `n` patients.
 
-    Columns: CLINICAL (units of clinical.py, checked ranges), IMAGING (mL), OUTCOMES (survival_months is the observed
+    Columns: CLINICAL (units and ranges of clinical_fields.py), IMAGING (mL), OUTCOMES (survival_months is the observed
     time, died 1 or 0 for censored, decompensated 1 or 0) and TRUTH (latent causes and true risks, prefixed "true_":
     never to be used as predictors).
 

@@ -11,10 +11,11 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from ..clinical import ClinicalField, check_clinical, check_value
+from ..clinical import check_clinical, check_value
+from ..clinical_fields import ClinicalField
 from ..errors import InputError
 from ..findings import Measurement
-from ..scores import LIVER_SCORES, TACE_SCORES, score_rows
+from ..scores import score_rows
 from ..systems import System
 
 WRONG = "color: #c0392b"
@@ -102,8 +103,8 @@ class ClinicalForm:
 
 
 def scoresOf(system: System, values: Mapping[str, Any]) -> list[Measurement]:
-    """The clinical scores that the system's clinical values allow, or what each one lacks."""
-    scores = [score for score in LIVER_SCORES + TACE_SCORES if set(score.needs) <= set(system.clinical)]
+    """The system's clinical scores that need nothing from the image, or what each one lacks."""
+    scores = [score for score in system.scores if not score.measured]
     return score_rows(check_clinical(values, system.clinical_fields), scores)
 
 

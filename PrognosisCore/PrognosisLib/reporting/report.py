@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..clinical import FIELDS, ClinicalField
+from ..clinical_fields import FIELDS, ClinicalField
 from ..findings import SIMULATED, Findings, Flag, Interval, Measurement
 from ..volume import Volume
 from ..wording import interval_text, value_text

@@ -1,10 +1,20 @@
 """Clinical scores: plain functions whose argument names carry the units; an argument out of range raises InputError.
 
-The registries LIVER_SCORES and TACE_SCORES say which clinical values (clinical.py) a score needs, and `score_rows`
-lists scores of a patient, or what each one lacks.
+The registries LIVER_SCORES, TACE_SCORES and HEMORRHAGE_SCORES say which clinical values (clinical_fields.py) and
+measurements a score needs, and `score_rows` lists scores of a patient, or what each one lacks.
 """
 
 from .base import Score, score_fields, score_rows
+from .hemorrhage import (
+    HEMORRHAGE_SCORES,
+    abc2_ml,
+    brain,
+    brain_probability,
+    hemorrhage_rows,
+    ich_mortality_percent,
+    ich_score,
+    nag,
+)
 from .liver import LIVER_SCORES, albi, albi_grade, child_pugh, child_pugh_class, meld, meld_3, meld_na
 from .spleen import (
     KUCYBALA_SCREEN_CM2,
@@ -19,6 +29,7 @@ from .spleen import (
 from .tace import TACE_SCORES, art, art_class, hap, hap_class, mhap_ii, six_and_twelve, six_and_twelve_class
 
 __all__ = [
+    "HEMORRHAGE_SCORES",
     "KUCYBALA_SCREEN_CM2",
     "KUCYBALA_SPLENOMEGALY_ML",
     "LIVER_SCORES",
@@ -26,20 +37,27 @@ __all__ = [
     "SPLENIC_INDEX_LIMIT_CM3",
     "TACE_SCORES",
     "Score",
+    "abc2_ml",
     "albi",
     "albi_grade",
     "art",
     "art_class",
+    "brain",
+    "brain_probability",
     "child_pugh",
     "child_pugh_class",
     "hap",
     "hap_class",
+    "hemorrhage_rows",
+    "ich_mortality_percent",
+    "ich_score",
     "is_enlarged",
     "is_enlarged_by_screen",
     "meld",
     "meld_3",
     "meld_na",
     "mhap_ii",
+    "nag",
     "prassopoulos_volume_ml",
     "score_fields",
     "score_rows",

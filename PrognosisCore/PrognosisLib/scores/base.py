@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..clinical import FIELDS, ClinicalField, fields_of
+from ..clinical_fields import FIELDS, ClinicalField, fields_of
 from ..errors import InputError
 from ..findings import Measurement
 
@@ -36,7 +36,14 @@ def check_grade(value: int, high: int, name: str) -> int:
 
 @dataclass(frozen=True)
 class Score:
-    """One score of the table: the clinical values it needs, and what turns them into a number and a note."""
+    """One score of the table: what it needs, and what turns that into a number and a note.
+
+    Args:
+        needs: keys of clinical values without which there is no score; `optional` ones change it where they are given.
+        compute: from the values to the score and the note of its row.
+        method: the publication.
+        measured: what it needs from the image: key and what the user reads.
+    """
 
     key: str
     label: str
@@ -45,6 +52,7 @@ class Score:
     method: str
     optional: tuple[str, ...] = ()
     unit: str = "points"
+    measured: Mapping[str, str] = field(default_factory=dict)
 
 
 def score_fields(scores: Iterable[Score]) -> tuple[ClinicalField, ...]:
@@ -53,13 +61,14 @@ def score_fields(scores: Iterable[Score]) -> tuple[ClinicalField, ...]:
 
 
 def score_rows(values: Mapping[str, Any], scores: Iterable[Score], group: str = GROUP) -> list[Measurement]:
-    """One row per score, from checked clinical values (clinical.check_clinical).
+    """One row per score, from checked clinical values (clinical.check_clinical) and, by key, what was measured.
 
     A score whose inputs are not all there, or which is not meant for the patient, has value None and a note saying why.
     """
     rows = []
     for score in scores:
-        absent = [FIELDS[key].label for key in score.needs if values.get(key) is None]
+        labels = {**{key: FIELDS[key].label for key in score.needs}, **score.measured}
+        absent = [label for key, label in labels.items() if values.get(key) is None]
         value, note = None, f"missing: {', '.join(absent)}"
         if not absent:
             try:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..clinical import BILIRUBIN_UMOL_PER_MG_DL, CREATININE_UMOL_PER_MG_DL, FIELDS
+from ..clinical_fields import BILIRUBIN_UMOL_PER_MG_DL, CREATININE_UMOL_PER_MG_DL, FIELDS
 from .base import Score, check_grade, check_range
 
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from PrognosisLib.clinical import FIELDS, check_clinical, fields_of, missing, read_clinical
+from PrognosisLib.clinical import check_clinical, missing, read_clinical
+from PrognosisLib.clinical_fields import FIELDS, fields_of
 from PrognosisLib.errors import InputError
 
 ALL = tuple(FIELDS.values())
@@ -36,6 +37,8 @@ def test_plain_numbers_are_in_the_fields_own_unit():
         ("platelets", 150000, "/uL", 150.0),
         ("tumor_size", 45, "mm", 4.5),
         ("sodium", 138, "mEq/L", 138.0),
+        ("glucose", 7.4, "mmol/L", 133.318),
+        ("onset_to_ct", 90, "min", 1.5),
     ],
 )
 def test_written_units_are_converted(key, value, unit, expected):
@@ -52,6 +55,12 @@ def test_written_units_are_converted(key, value, unit, expected):
         ({"platelets": 150000}, "looks like /uL"),
         ({"tumor_size": 45}, "looks like mm"),
         ({"tumor_size": 24}, "looks like mm"),
+        ({"glucose": 7.4}, 'it looks like mmol/L: write "glucose": {"value": 7.4, "unit": "mmol/L"}'),
+        ({"glucose": 22}, "glucose 22 looks like mmol/L"),
+        ({"onset_to_ct": 90}, 'looks like min: write "onset_to_ct": {"value": 90, "unit": "min"}'),
+        ({"gcs": 2}, "gcs 2 points is outside 3 to 15 points"),
+        ({"nihss": 7.5}, "nihss must be a whole number from 0 to 42"),
+        ({"anticoagulant": "apixaban"}, 'anticoagulant must be "none" or "warfarin" or "other"'),
         ({"age": -3}, "age -3 years is outside 0 to 120 years; check the value and its unit."),
         ({"bilirubin": {"value": 5000, "unit": "mg/dL"}}, "bilirubin 5000 mg/dL is outside 1 to 1000 umol/L"),
         ({"bilirubin": {"value": 20, "unit": "g/L"}}, 'bilirubin cannot be given in "g/L"; use umol/L, mg/dL'),
@@ -126,3 +135,13 @@ def test_a_good_file_is_read(tmp_path):
     path = tmp_path / "case.json"
     path.write_text(json.dumps({"age": 60, "bilirubin": {"value": 1.2, "unit": "mg/dL"}}), encoding="utf-8-sig")
     assert check_clinical(read_clinical(path), ALL)["age"] == 60
+
+
+def test_values_of_hemorrhage_are_known():
+    from PrognosisLib.systems import HEMORRHAGE_VALUES
+
+    assert [one.key for one in fields_of(HEMORRHAGE_VALUES)] == [key for key in FIELDS if key in HEMORRHAGE_VALUES]
+    assert set(HEMORRHAGE_VALUES) <= set(FIELDS)
+    values = {"gcs": 14, "glucose": 120, "onset_to_ct": 2, "anticoagulant": "Warfarin", "prior_ich": "no"}
+    checked = check_clinical(values, fields_of(HEMORRHAGE_VALUES))
+    assert checked == {"gcs": 14, "glucose": 120.0, "onset_to_ct": 2.0, "anticoagulant": "warfarin", "prior_ich": False}

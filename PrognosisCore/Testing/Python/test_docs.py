@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from PrognosisLib import cli
-from PrognosisLib.clinical import FIELDS, ClinicalField
+from PrognosisLib.clinical_fields import FIELDS, ClinicalField
 from PrognosisLib.reporting.report import COLUMNS
 from PrognosisLib.systems import SYSTEMS
 
@@ -132,7 +132,8 @@ def test_every_row_of_the_results_is_documented():
     import numpy as np
 
     from PrognosisLib.findings import Mask
-    from PrognosisLib.scores import LIVER_SCORES, TACE_SCORES, score_rows
+    from PrognosisLib.scores import score_rows
+    from PrognosisLib.systems import SYSTEMS
     from PrognosisLib.volume import Volume
     from SpleenVolumeLib.measurements import size_rows
     from SpleenVolumeLib.outlook import SURVIVAL_MONTHS, group_rows
@@ -144,7 +145,7 @@ def test_every_row_of_the_results_is_documented():
         inside[4:16, 8:30, places] = True
         masks.append(Mask.from_full(name, inside, volume.grid))
     rows = [*size_rows(volume, masks[0], {}, masks[1]), *group_rows(300.0, None, {"cutoff_mL": 532})]
-    rows += score_rows({}, LIVER_SCORES + TACE_SCORES)
+    rows += score_rows({}, SYSTEMS["spleen"].scores)
     keys = {row.key for row in rows} | {f"survival_{months}_months" for months in SURVIVAL_MONTHS}
     text = read("docs/spleen-volume.md")
     missing = sorted(key for key in keys | {"decompensation_risk"} if f"`{key}`" not in text)

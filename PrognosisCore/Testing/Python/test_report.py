@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from PrognosisLib import wording
-from PrognosisLib.clinical import fields_of
+from PrognosisLib.clinical_fields import fields_of
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Curve, Findings, Flag, Interval, Mask, Measurement
 from PrognosisLib.reporting import output, report

@@ -61,6 +61,18 @@ def test_each_score_says_what_it_lacks(a_panel):
     assert "ALBI: −2.54, grade 2" in a_panel.ui.scoresLabel.text
 
 
+def test_only_scores_that_need_no_image_are_told_in_the_form(a_panel):
+    from PrognosisLib.panel.clinical_form import scoresOf
+    from PrognosisLib.scores import HEMORRHAGE_SCORES
+    from PrognosisLib.systems import HEMORRHAGE_VALUES, System
+
+    system = System("h", "H", "P", (), ("Hematoma",), HEMORRHAGE_VALUES, HEMORRHAGE_SCORES)
+    (row,) = scoresOf(system, {"nihss": 12, "glucose": {"value": 8.0, "unit": "mmol/L"}})
+    assert (row.key, row.value, row.note) == ("nag", None, "missing: Anticoagulant")
+    (row,) = scoresOf(system, {"nihss": 12, "glucose": {"value": 8.0, "unit": "mmol/L"}, "anticoagulant": "other"})
+    assert row.value == 3
+
+
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [

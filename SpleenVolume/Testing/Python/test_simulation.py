@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from PrognosisLib.clinical import check_clinical, fields_of
+from PrognosisLib.clinical import check_clinical
+from PrognosisLib.clinical_fields import fields_of
 from PrognosisLib.errors import InputError
 from SpleenVolumeLib.simulation import CLINICAL, oracle, simulate_cohort, simulate_patient, simulate_row
 
