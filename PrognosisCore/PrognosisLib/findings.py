@@ -36,6 +36,7 @@ class Mask:
         visible: shown by default.
         volume_ml: interval of the volume from the network's own uncertainty; None for a mask drawn or edited by hand.
         confidence: mean probability of the network inside the mask, 0..1; None for a mask drawn or edited by hand.
+        evidence: what the network knew about the image and stays true when the mask is edited, as JSON text.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Mask:
     visible: bool = True
     volume_ml: Interval | None = None
     confidence: float | None = None
+    evidence: str = ""
 
     @classmethod
     def from_full(cls, name: str, array: np.ndarray, grid: Grid, **more: Any) -> Mask:
@@ -101,6 +103,7 @@ class Measurement:
         note: what the reader must know; has "simulated cohort" where `simulated`, "published, other data" where quoted.
         group: heading of the row ("Spleen size", "2D surrogates", "Risk", "Clinical scores").
         simulated: comes from a model that was trained on a simulated cohort.
+        place: world RAS in mm where the row is best seen; the panel shows it there.
     """
 
     key: str
@@ -112,8 +115,12 @@ class Measurement:
     note: str = ""
     group: str = ""
     simulated: bool = False
+    place: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
+        if self.place is not None:
+            r, a, s = (float(part) for part in self.place)
+            object.__setattr__(self, "place", (r, a, s))
         if self.simulated and SIMULATED not in self.note:
             note = f"{SIMULATED}; {self.note}" if self.note else SIMULATED
             object.__setattr__(self, "note", note)

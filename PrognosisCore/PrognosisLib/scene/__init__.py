@@ -10,9 +10,10 @@ from ..wording import result_text as resultText
 from .files import loadSegmentation, saveScene, saveSegmentation, saveTable
 from .observe import SegmentationObserver, observeSegmentation, removeObserver
 from .places import worldGrid
-from .results import Nodes, findResults, fromFindings
+from .results import Nodes, findResults, fromFindings, readHeatMaps
 from .segments import findSegmentID, toMasks
 from .tables import readTable, updateTable
+from .views import jumpTo
 from .volumes import fromVolume, toVolume
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "findSegmentID",
     "fromFindings",
     "fromVolume",
+    "jumpTo",
     "loadSegmentation",
     "observeSegmentation",
+    "readHeatMaps",
     "readTable",
     "removeObserver",
     "resultText",

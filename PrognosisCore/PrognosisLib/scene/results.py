@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import slicer
 
 from ..errors import InputError
-from ..findings import Findings
+from ..findings import Findings, HeatMap
 from ..volume import Grid
-from .places import ROLE, Placement, findMarked, ijkToLocal, mark, newNode, placeBeside, unmark
+from .places import (
+    ROLE,
+    Placement,
+    findMarked,
+    hasLinearPlace,
+    ijkToLocal,
+    mark,
+    newNode,
+    placeBeside,
+    unmark,
+    worldGrid,
+)
 from .plots import CHART_ROLE, POINTS_ROLE, SERIES_ROLE, restoreOnUndo, updateCharts
-from .segments import isUntouched, writeMasks
+from .segments import isUntouched, segmentNames, writeMasks
 from .tables import RESULTS_ROLE, updateTable
 from .volumes import heatMapImage, setImage, styleHeatMap
 
 SEGMENTATION_ROLE, HEAT_MAP_ROLE = "segmentation", "heat map"
+HEAT_MAP_NAME = "Prognosis.heatMap"
 
 
 @dataclass(frozen=True)
@@ -37,14 +49,15 @@ def fromFindings(
 ) -> Nodes:
     """Writes findings into the scene; if anything fails, the scene is as it was.
 
-    Findings without masks (measured again after an edit) leave the segmentation alone and update the rest.
+    Findings without masks (measured again after an edit) leave segmentation and heat maps alone and update the rest.
 
     Args:
         findings: of one run.
         volumeNode: the volume that was measured. Findings go under its parent transform and beside it in the subject
             hierarchy; under a non-linear one they stay in the world, where `toVolume(harden=True)` saw them.
         segmentationNode: to write into: segments of the same name are replaced, others kept. None: that of an earlier
-            run of this system on this volume, if no voxel of it was edited since; else a new one.
+            run of this system on this volume, if no voxel of it was edited since and no segment of it is missing now;
+            else a new one.
         tableNode: to write into; None: that of the earlier run on the same segmentation, else a new one.
         grid: the lattice of the Volume that the run was given. With it, findings go to the right voxels even if the
             user has changed the transform meanwhile; needed if the transform is not linear.
@@ -62,6 +75,9 @@ def fromFindings(
         table = _writeTable(findings, volumeNode, segmentation, tableNode, undo)
         charts, series, points, stale = updateCharts(findings, volumeNode, segmentation, undo)
         heatMaps = _writeHeatMaps(findings, volumeNode, segmentation, placement, undo)
+        if findings.masks:
+            ofRun = findMarked(HEAT_MAP_ROLE, findings.system, volumeNode, segmentation)
+            stale += [node for node in ofRun if node not in heatMaps]
         undo.pop_all()
         for node in stale:
             slicer.mrmlScene.RemoveNode(node)
@@ -80,6 +96,15 @@ def findResults(system: str, volumeNode, segmentationNode=None) -> Nodes:
         segmentationNode,
         next(iter(findMarked(RESULTS_ROLE, *place)), None),
         *(tuple(findMarked(role, *place)) for role in (CHART_ROLE, SERIES_ROLE, POINTS_ROLE, HEAT_MAP_ROLE)),
+    )
+
+
+def readHeatMaps(nodes: Iterable) -> tuple[HeatMap, ...]:
+    """The heat maps that volume nodes hold, in world coordinates; the arrays are the nodes' own."""
+    return tuple(
+        HeatMap(node.GetAttribute(HEAT_MAP_NAME) or node.GetName(), slicer.util.arrayFromVolume(node), worldGrid(node))
+        for node in nodes
+        if hasLinearPlace(node)
     )
 
 
@@ -116,7 +141,8 @@ def _writeSegmentation(findings: Findings, volumeNode, node, placement: Placemen
         return node
     if node is None:
         earlier = findMarked(SEGMENTATION_ROLE, findings.system, volumeNode)
-        node = next((one for one in reversed(earlier) if isUntouched(one)), None)
+        names = {mask.name for mask in findings.masks}
+        node = next((one for one in reversed(earlier) if isUntouched(one) and segmentNames(one) <= names), None)
     if node is None:
         node = newNode("vtkMRMLSegmentationNode", f"{volumeNode.GetName()} segmentation")
         node.CreateDefaultDisplayNodes()

@@ -12,21 +12,15 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..errors import InputError
-from ..findings import Interval, Mask
+from ..findings import Mask
 from ..volume import Grid, resample
+from .known import CHECKSUM_TAG, KNOWN_TAGS, checksum, evidenceOf, ofVoxels, setKnown, setTag, tagOf
 from .places import Placement, hasLinearPlace, parentToWorld, worldGrid
 from .terminology import ENTRIES, recognize
 
 LABELMAP = "Binary labelmap"
 SURFACE = "Closed surface"
 REFERENCE_GEOMETRY = "Reference image geometry"
-
-# What the network knew about its mask, kept as tags of the segment; true only while the checksum fits the voxels.
-CHECKSUM_TAG = "Prognosis.checksum"
-LOWER_TAG = "Prognosis.volume_lower_ml"
-UPPER_TAG = "Prognosis.volume_upper_ml"
-CONFIDENCE_TAG = "Prognosis.confidence"
-EVIDENCE_TAGS = (CHECKSUM_TAG, LOWER_TAG, UPPER_TAG, CONFIDENCE_TAG)
 
 # Two lattices are the same if their voxels are closer than this part of a voxel.
 SAME_VOXEL = 0.01
@@ -42,7 +36,8 @@ def toMasks(
 
     Segments of another geometry or under other transforms are resampled; surfaces are converted, on a copy. A segment
     with the name (upper or lower case alike) or else the terminology of a standard segment gets the standard name.
-    `volume_ml` and `confidence` are there only as long as no voxel was edited since the network's run.
+    `volume_ml` and `confidence` are there only as long as no voxel was edited since the network's run, `evidence`
+    always.
 
     Args:
         segmentationNode: vtkMRMLSegmentationNode; not changed.
@@ -62,7 +57,8 @@ def toMasks(
     for segmentID, name in _namesByID(segmentationNode, names).items():
         mask = _readSegment(segmentationNode, segmentID, name, grid)
         isVisible = display is None or bool(display.GetSegmentVisibility(segmentID))
-        masks[name] = replace(mask, visible=isVisible)
+        segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
+        masks[name] = replace(mask, visible=isVisible, evidence=evidenceOf(segment))
     return masks
 
 
@@ -76,6 +72,12 @@ def isUntouched(segmentationNode) -> bool:
     segmentation = segmentationNode.GetSegmentation()
     segments = [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
     return bool(segments) and all(_isUnedited(segment) for segment in segments)
+
+
+def segmentNames(segmentationNode) -> set[str]:
+    """The segments' own names."""
+    segmentation = segmentationNode.GetSegmentation()
+    return {segmentation.GetSegment(segmentID).GetName() for segmentID in segmentation.GetSegmentIDs()}
 
 
 def _namesByID(segmentationNode, wanted: Collection[str] | None) -> dict[str, str]:
@@ -99,7 +101,7 @@ def _namesByID(segmentationNode, wanted: Collection[str] | None) -> dict[str, st
 
 
 def _readSegment(segmentationNode, segmentID: str, name: str, grid: Grid) -> Mask:
-    """One segment on the grid; without the network's evidence."""
+    """One segment on the grid, with what the network knew about these voxels."""
     isLinear = hasLinearPlace(segmentationNode)
     toWorld = parentToWorld(segmentationNode) if isLinear else np.eye(4)
     image, label = _labelmap(segmentationNode, segmentID, np.linalg.inv(toWorld) @ grid.ijk_to_ras, grid.shape)
@@ -115,7 +117,7 @@ def _readSegment(segmentationNode, segmentID: str, name: str, grid: Grid) -> Mas
     image.GetImageToWorldMatrix(matrix)
     segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
     mask = _onGrid(name, inside, start, toWorld @ slicer.util.arrayFromVTKMatrix(matrix), grid)
-    return replace(mask, **_evidence(segment, inside, start))
+    return replace(mask, **ofVoxels(segment, inside, start))
 
 
 def _labelmap(segmentationNode, segmentID: str, ijkToLocal: np.ndarray, shape: tuple[int, int, int]):
@@ -214,40 +216,14 @@ def tight(mask: Mask) -> Mask:
     )
 
 
-def _evidence(segment, inside: np.ndarray, start: np.ndarray) -> dict:
-    """What the tags say about the segment, if it is still the one they were written for.
-
-    Compared on its own lattice: a volume may come back from a file with its slices in the other order.
-    """
-    if _tag(segment, CHECKSUM_TAG) != _checksum(inside, start):
-        return {}
-    lower, upper, confidence = (_tag(segment, name) for name in (LOWER_TAG, UPPER_TAG, CONFIDENCE_TAG))
-    return {
-        "volume_ml": Interval(float(lower), float(upper)) if lower and upper else None,
-        "confidence": float(confidence) if confidence else None,
-    }
-
-
 def _isUnedited(segment) -> bool:
     image = segment.GetRepresentation(LABELMAP)
     inside, start = (None, np.zeros(3, dtype=int)) if _isEmpty(image) else _filledBox(image, segment.GetLabelValue())
-    return _tag(segment, CHECKSUM_TAG) == _checksum(inside, start)
-
-
-def _checksum(inside: np.ndarray | None, start: np.ndarray) -> str:
-    """As `Mask.checksum` of a mask with a tight box; None stands for no voxel."""
-    if inside is None:
-        inside, start = np.zeros((0, 0, 0), dtype=bool), np.zeros(3, dtype=int)
-    return str(Mask("", inside, tuple(int(n) for n in start), Grid((1, 1, 1), np.eye(4))).checksum)
-
-
-def _tag(segment, name: str) -> str:
-    value = vtk.mutable("")
-    return str(value) if segment.GetTag(name, value) else ""
+    return tagOf(segment, CHECKSUM_TAG) == checksum(inside, start)
 
 
 def _terminology(segment) -> str:
-    return _tag(segment, slicer.vtkSegment.GetTerminologyEntryTagName())
+    return tagOf(segment, slicer.vtkSegment.GetTerminologyEntryTagName())
 
 
 # Writing
@@ -319,7 +295,7 @@ def _addSegment(node, mask: Mask, image, undo: ExitStack) -> None:
         segment.SetColor(*(value / 255.0 for value in entry.color))
         segment.SetColorAutoGenerated(False)
     segment.AddRepresentation(LABELMAP, image)
-    _setEvidence(segment, mask)
+    setKnown(segment, mask)
     segmentation = node.GetSegmentation()
     segmentID = segmentation.GenerateUniqueSegmentID(mask.name)
     if not segmentation.AddSegment(segment, segmentID):
@@ -339,10 +315,10 @@ def _replaceSegment(segmentation, segmentID: str, mask: Mask, image, undo: ExitS
         segmentation.SeparateSegmentLabelmap(segmentID)
     segment = segmentation.GetSegment(segmentID)
     undo.callback(_setLabelmap, segment, segment.GetRepresentation(LABELMAP), segment.GetLabelValue())
-    for tag in EVIDENCE_TAGS:
-        undo.callback(_setTag, segment, tag, _tag(segment, tag))
+    for tag in KNOWN_TAGS:
+        undo.callback(setTag, segment, tag, tagOf(segment, tag))
     _setLabelmap(segment, image, 1)
-    _setEvidence(segment, mask)
+    setKnown(segment, mask)
 
 
 def _setLabelmap(segment, image, label: int) -> None:
@@ -351,21 +327,6 @@ def _setLabelmap(segment, image, label: int) -> None:
     segment.SetLabelValue(label)
     # Tells the segmentation, and through it views and observers, that the source representation is another.
     image.Modified()
-
-
-def _setEvidence(segment, mask: Mask) -> None:
-    interval = mask.volume_ml
-    _setTag(segment, CHECKSUM_TAG, _checksum(None if mask.is_empty else mask.array, np.array(mask.start)))
-    _setTag(segment, LOWER_TAG, repr(float(interval.lower)) if interval else "")
-    _setTag(segment, UPPER_TAG, repr(float(interval.upper)) if interval else "")
-    _setTag(segment, CONFIDENCE_TAG, "" if mask.confidence is None else repr(float(mask.confidence)))
-
-
-def _setTag(segment, name: str, value: str) -> None:
-    if value:
-        segment.SetTag(name, value)
-    else:
-        segment.RemoveTag(name)
 
 
 def _orientedImage(mask: Mask, ijkToLocal: np.ndarray):

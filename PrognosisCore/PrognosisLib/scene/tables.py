@@ -30,6 +30,7 @@ COLUMNS = (
     ("text", "Result", "The result in words, rounded, with unit and interval"),
     ("group", "Group", "Heading of the row"),
     ("key", "Key", "Name of the row for programs; it does not change between versions"),
+    ("place", "Place", "Where the row is best seen: world R, A and S in mm; empty if nowhere"),
 )
 NUMBERS = ("value", "lower", "upper")
 CSV_COLUMNS = tuple(name for name, _title, _description in COLUMNS[:7])
@@ -142,6 +143,7 @@ def _row(measurement: Measurement) -> dict:
         "text": result_text(measurement),
         "group": measurement.group,
         "key": measurement.key,
+        "place": "" if measurement.place is None else " ".join(f"{part:.1f}" for part in measurement.place),
     }
 
 

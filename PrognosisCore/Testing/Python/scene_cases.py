@@ -173,12 +173,26 @@ def small_findings(grid: Grid, shift: int = 0, volume: float = 312.456789012345)
     return Findings(
         system="spleen",
         masks=(
-            Mask.from_full("Spleen", spleen, grid, volume_ml=Interval(300.125, 1 / 3 + 320), confidence=0.912345678),
+            Mask.from_full(
+                "Spleen",
+                spleen,
+                grid,
+                volume_ml=Interval(300.125, 1 / 3 + 320),
+                confidence=0.912345678,
+                evidence='{"slices": [0.25]}',
+            ),
             Mask.from_full("Liver", liver, grid, visible=False, confidence=0.75),
         ),
         measurements=(
             Measurement(
-                "spleen_volume", "Spleen volume", volume, "mL", Interval(298.1, 326.2), "Voxel count", group="Size"
+                "spleen_volume",
+                "Spleen volume",
+                volume,
+                "mL",
+                Interval(298.1, 326.2),
+                "Voxel count",
+                group="Size",
+                place=(-3.5, np.float64(1 / 3), 12),
             ),
             Measurement("risk_group", "Risk group", "high", method="Cut-off", simulated=True),
             Measurement("albi", "ALBI", None, note='bilirubin is missing: "total"'),

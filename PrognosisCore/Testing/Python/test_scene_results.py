@@ -24,7 +24,7 @@ from scene_cases import add_transform, clear_scene, small_findings
 from PrognosisLib import scene
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Curve, Findings, HeatMap, Interval, Mask
-from PrognosisLib.scene import plots, results, segments
+from PrognosisLib.scene import known, plots, results, segments
 from PrognosisLib.scene.terminology import ENTRIES, recognize
 from PrognosisLib.volume import Grid, Volume
 
@@ -381,11 +381,11 @@ def digest() -> dict:
             segmentation = node.GetSegmentation()
             for key in segmentation.GetSegmentIDs():
                 segment = segmentation.GetSegment(key)
-                tags = [segments._tag(segment, tag) for tag in segments.EVIDENCE_TAGS]
+                tags = [known.tagOf(segment, tag) for tag in known.KNOWN_TAGS]
                 inside, start = segments._filledBox(
                     segment.GetRepresentation("Binary labelmap"), segment.GetLabelValue()
                 )
-                parts.append((key, segment.GetName(), tags, segments._checksum(inside, start)))
+                parts.append((key, segment.GetName(), tags, known.checksum(inside, start)))
             parts.append(segmentation.GetConversionParameter("Reference image geometry"))
         elif node.IsA("vtkMRMLScalarVolumeNode"):
             parts.append(slicer.util.arrayFromVolume(node).tobytes())
@@ -415,7 +415,7 @@ def fail_at(monkeypatch, module, name: str, call: int) -> None:
 
 FAILURES = [
     (segments, "_setPlace", 1),
-    (segments, "_setEvidence", 2),
+    (segments, "setKnown", 2),
     (results, "updateTable", 1),
     (plots, "_fillPoints", 2),
     (plots, "_fillChart", 1),

@@ -1,0 +1,87 @@
+"""The slice views: where they are, and a heat map over the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+
+HEAT_MAP_OPACITY = 0.5
+
+
+def jumpTo(ras: Sequence[float]) -> None:
+    """Moves all slice views to the slices through a place in world RAS (mm); zoom and pan stay as they are."""
+    r, a, s = (float(part) for part in ras)
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, r, a, s, slicer.vtkMRMLSliceNode.OffsetJumpSlice)
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """What one slice view showed before: nodes, not IDs, which a closed scene gives to others."""
+
+    view: Any
+    background: Any
+    foreground: Any
+    opacity: float
+
+
+class HeatMapOverlay:
+    """Shows a heat map over its volume in all slice views, and brings back what they showed before."""
+
+    def __init__(self) -> None:
+        self._heatMap: Any = None
+        self._volume: Any = None
+        self._former: list[_Layers] = []
+
+    @property
+    def heatMap(self) -> Any:
+        """The heat map's volume node that is shown; None where there is none."""
+        return self._heatMap
+
+    def show(self, heatMap: Any, volumeNode: Any) -> None:
+        """Puts the heat map half transparent over the volume."""
+        self.hide()
+        self._heatMap, self._volume = heatMap, volumeNode
+        for view in _views():
+            former = (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID())
+            nodes = (slicer.mrmlScene.GetNodeByID(one) if one else None for one in former)
+            self._former.append(_Layers(view, *nodes, view.GetForegroundOpacity()))
+            with slicer.util.NodeModify(view):
+                view.SetBackgroundVolumeID(volumeNode.GetID())
+                view.SetForegroundVolumeID(heatMap.GetID())
+                view.SetForegroundOpacity(HEAT_MAP_OPACITY)
+
+    def adopt(self, heatMap: Any, volumeNode: Any) -> bool:
+        """Takes over a heat map that views show already, as in a scene that was saved so; says whether any does."""
+        showing = [view for view in _views() if view.GetForegroundVolumeID() == heatMap.GetID()]
+        if showing and self._heatMap is None:
+            self._heatMap, self._volume = heatMap, volumeNode
+            self._former = [_Layers(view, volumeNode, None, 0.0) for view in showing]
+        return bool(showing)
+
+    def hide(self) -> None:
+        """Views that still show the heat map get their former layers back; what the user has changed stays."""
+        heatMap, self._heatMap = self._heatMap, None
+        former, self._former = self._former, []
+        for layers in former:
+            if heatMap is None or not _isThere(layers.view) or layers.view.GetForegroundVolumeID() != heatMap.GetID():
+                continue
+            with slicer.util.NodeModify(layers.view):
+                if layers.view.GetBackgroundVolumeID() == self._volume.GetID():
+                    layers.view.SetBackgroundVolumeID(_idOf(layers.background))
+                layers.view.SetForegroundVolumeID(_idOf(layers.foreground))
+                layers.view.SetForegroundOpacity(layers.opacity)
+
+
+def _views() -> list:
+    return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+
+
+def _isThere(node: Any) -> bool:
+    return node is not None and bool(slicer.mrmlScene.IsNodePresent(node))
+
+
+def _idOf(node: Any) -> str | None:
+    return node.GetID() if _isThere(node) else None
