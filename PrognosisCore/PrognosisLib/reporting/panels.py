@@ -105,14 +105,14 @@ def draw_slice(
     step = max(0.5 * float(volume.grid.spacing.min()), float((high - low).max()) / 640.0)
     target = plane_grid(view, position, low, high, step)
     darkest = window[1] - window[0] / 2.0
-    plane = _sample(volume.array, volume.grid, target, darkest).squeeze(2 - view.normal)
+    plane = sample(volume.array, volume.grid, target, darkest).squeeze(2 - view.normal)
     ends = target.corners_ras()
     extent = (ends[:, across].min(), ends[:, across].max(), ends[:, up].min(), ends[:, up].max())
     axes.imshow(plane, "gray", origin="lower", extent=extent, vmin=darkest, vmax=darkest + window[0])
     for index, mask in enumerate(masks):
         if mask.is_empty:
             continue
-        inside = _sample(mask.array, mask.cropped_grid, target, 0.0).squeeze(2 - view.normal)
+        inside = sample(mask.array, mask.cropped_grid, target, 0.0).squeeze(2 - view.normal)
         if inside.max() <= 0.5:
             continue
         x, y = (
@@ -132,8 +132,8 @@ def draw_slice(
     axes.set_title(f"{view.name}, {place}" if named else place, fontsize=NORMAL, color=INK, pad=3)
 
 
-def _sample(array: np.ndarray, grid: Grid, target: Grid, fill: float) -> np.ndarray:
-    """resample, but of the part of the image that the plane meets."""
+def sample(array: np.ndarray, grid: Grid, target: Grid, fill: float) -> np.ndarray:
+    """As resample, but of the part of the image that the plane meets."""
     box = grid.box_around(target)
     if box is None:
         return np.full(target.shape, fill, dtype=np.float32)

@@ -102,7 +102,7 @@ def write_report(
         simulated=findings.is_simulated,
         summary=findings.summary,
         flags=[_flag(flag) for flag in _worst_first(findings.flags)],
-        pictures=slice_images(findings, volume, window),
+        pictures=[*slice_images(findings, volume, window), *heat_map_images(findings, volume, window)],
         charts=chart_images(findings),
         groups=_groups(findings.measurements),
         clinical=[_clinical(key, value) for key, value in clinical.items() if value is not None],
@@ -137,6 +137,24 @@ def slice_images(findings: Findings, volume: Volume, window: tuple[float, float]
         made.append(_picture(pictures.surface_figure(findings.masks), f"3D view of {names} from anterior-left."))
         montage = pictures.montage(volume, main, window, width=PAGE_INCHES)
         made.append(_picture(montage, f"Twelve axial slices through {main.name}, superior first.", wide=True))
+    return made
+
+
+def heat_map_images(findings: Findings, volume: Volume, window: tuple[float, float] | None = None) -> list[Picture]:
+    """A row of slices for each heat map, with a color bar."""
+    from .heat_maps import THRESHOLD, heat_map_picture
+
+    if window is None and volume.modality == "CT":
+        window = (400.0, 40.0)
+    made = []
+    for heat_map in findings.heat_maps:
+        label = f" ({SIMULATED})" if findings.is_simulated and SIMULATED not in heat_map.name else ""
+        caption = (
+            f"{heat_map.name}{label} over axial slices, superior first: what drove the score, from 0 (nothing) to 1 "
+            f"(most). Below {THRESHOLD:g} the image alone is shown."
+        )
+        figure = heat_map_picture(volume, heat_map, findings.masks, window, width=PAGE_INCHES)
+        made.append(_picture(figure, caption, wide=True))
     return made
 
 
