@@ -19,10 +19,11 @@ import pytest
 pytest.importorskip("slicer")
 pytest.importorskip("PySide6")
 
+from foreign_module import foreign_module
+
 import host
 from host.fixtures import *  # noqa: F403
 from PrognosisLib import systems
-from PrognosisLib.worker import shared_worker
 
 PAGE = cmake_lists.ROOT / "docs" / "adding-a-system.md"
 BLOCK = re.compile(r"^<!-- file: (\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -61,26 +62,10 @@ def extension(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def module_path(extension, monkeypatch):
+def module_path(extension):
     """The module's folder on the import path, as Slicer has it; every trace of it goes after the test."""
-    monkeypatch.setattr(sys, "path", [str(extension / "LungAir"), *sys.path])
-    known, samples = dict(systems.SYSTEMS), list(host.registeredSamples())
-    yield extension / "LungAir"
-    shared_worker().close()
-    systems.SYSTEMS.clear()
-    systems.SYSTEMS.update(known)
-    host.registeredSamples()[:] = samples
-    if "slicer" in sys.modules:
-        import slicer
-
-        getattr(slicer, "selfTests", {}).pop("LungAir", None)
-        manager = getattr(slicer.app, "moduleManager", lambda: None)()
-        if manager is not None and manager.module("LungAir") is not None:
-            from PrognosisLib import headless
-
-            headless.unloadModule("LungAir")
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("LungAir", "LungAirLib")]:
-        del sys.modules[name]
+    with foreign_module(extension / "LungAir") as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -6,15 +6,18 @@ Exit codes: 0 done; 2 bad input, one line says what and how to mend it; 3 some c
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from .errors import Cancelled, InputError, WorkerError
-from .systems import SYSTEMS, System, import_installed
+from .systems import SYSTEMS, System, import_installed, series_option
 
 DONE, BAD_INPUT, SOME_FAILED = 0, 2, 3
+YES_NO = {"yes": True, "true": True, "no": False, "false": False}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,12 +63,42 @@ def _add_run(commands: argparse._SubParsersAction, system: System) -> None:
     one.add_argument("--clinical", type=Path, metavar="JSON", help="clinical values")
     one.add_argument("--segmentation", type=Path, metavar="FILE", help="measure this corrected segmentation instead")
     one.add_argument("--bundle", type=Path, metavar="DIR", help="an own model bundle")
-    one.add_argument("--series", metavar="UID", help="which series of a DICOM folder")
+    for role in system.roles:
+        text = f"which series of a DICOM folder for --{role.name}"
+        one.add_argument(series_option(system, role), dest=f"series_{role.name}", metavar="UID", help=text)
     group = one.add_argument_group("settings")
     for name, value in system.library("pipeline").default_settings().items():
-        kind = type(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else float
-        group.add_argument(f"--{name.replace('_', '-').lower()}", dest=f"setting_{name}", type=kind, metavar="VALUE")
+        read, kind = _setting(value, value is None or name in system.optional_settings)
+        group.add_argument(
+            f"--{name.replace('_', '-').lower()}",
+            dest=f"setting_{name}",
+            type=read,
+            default=argparse.SUPPRESS,  # None is a value that can be given
+            metavar="VALUE",
+            help=kind.replace("%", "%%"),
+        )
     one.set_defaults(run=_run_system)
+
+
+def _setting(default: Any, may_be_none: bool) -> tuple[Callable[[str], Any], str]:
+    """What reads a setting's text as the type of its default, and in words what it takes."""
+    kind = float if default is None else type(default)
+    what = {bool: "yes or no", int: "a whole number", float: "a number"}.get(kind, "a word")
+    what += ', or "none"' if may_be_none else ""
+
+    def read(text: str) -> Any:
+        word = text.strip().lower()
+        if may_be_none and word == "none":
+            return None
+        try:
+            value = YES_NO[word] if kind is bool else kind(text)
+        except (KeyError, ValueError):
+            value = math.nan
+        if isinstance(value, float) and not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"'{text}' is not {what}")
+        return value
+
+    return read, what
 
 
 def _add_training(one: argparse.ArgumentParser) -> None:
@@ -83,12 +116,9 @@ def _run_system(arguments: argparse.Namespace) -> int:
     from .single_case import run_case
 
     system = SYSTEMS[arguments.command]
-    settings = {
-        key.removeprefix("setting_"): value
-        for key, value in vars(arguments).items()
-        if key.startswith("setting_") and value is not None
-    }
-    images = {role.name: getattr(arguments, role.name) for role in system.roles if getattr(arguments, role.name)}
+    given = vars(arguments)
+    settings = {key.removeprefix("setting_"): value for key, value in given.items() if key.startswith("setting_")}
+    images = {role.name: given[role.name] for role in system.roles if given[role.name]}
     written = run_case(
         system,
         images,
@@ -97,7 +127,7 @@ def _run_system(arguments: argparse.Namespace) -> int:
         segmentation_file=arguments.segmentation,
         settings=settings,
         bundle=arguments.bundle,
-        series=arguments.series,
+        series={role.name: given[f"series_{role.name}"] for role in system.roles},
         on_progress=_show_progress,
     )
     _clear_progress()

@@ -20,8 +20,12 @@ from .errors import InputError
 from .findings import Findings
 from .pipeline import Case, Pipeline, silent
 from .pipeline import Progress as ProgressCallback
+from .scene.tables import lackOf, noteLack
 from .systems import System
 from .volume import Volume
+
+# Key of the flag that stands in place of results which could not be brought up to date.
+NOT_MEASURED = "not_measured"
 
 
 @dataclass
@@ -143,28 +147,44 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         clinical: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         tableNode: Any = None,
+        *,
+        again: bool = False,
     ) -> Result:
         """Measure the segments as they are now, whoever drew them; no network is run.
 
+        Args:
+            again: `tableNode` has earlier results, which are brought up to date. Where these were made without the
+                system's first segment, it may still be missing, and so may the whole segmentation.
+
         Raises:
-            InputError: the segmentation has none of the system's segments, or they are empty.
+            InputError: the segmentation has no filled segment named as the system's first one.
         """
         nodes = self._nodesByRole(volumes)
         case = self.makeCase(nodes, clinical, settings)
-        return self._measureCase(case, nodes[self.system.primary.name], segmentationNode, tableNode)
+        return self._measureCase(case, nodes[self.system.primary.name], segmentationNode, tableNode, again)
 
-    def _measureCase(self, case: Case, volumeNode: Any, segmentationNode: Any, tableNode: Any) -> Result:
-        masks = scene.toMasks(segmentationNode, volumeNode, names=self.system.segments)
+    def _measureCase(self, case: Case, volumeNode: Any, segmentationNode: Any, tableNode: Any, again: bool) -> Result:
         name = self.system.segments[0]
-        if name not in masks or masks[name].is_empty:
+        mayLack = again and lackOf(tableNode) == name
+        masks = {}
+        if segmentationNode is not None or not mayLack:
+            masks = scene.toMasks(segmentationNode, volumeNode, names=self.system.segments)
+        isLacking = name not in masks or masks[name].is_empty
+        if isLacking and not mayLack:
             raise InputError(
                 f"The segmentation '{segmentationNode.GetName()}' has no filled segment named '{name}'; "
                 "draw or rename it in Segment Editor."
             )
+        if isLacking:
+            masks.pop(name, None)
         measured = self.pipeline.measure(case, masks)
+        if isLacking:
+            measured = _withFlagsAbout(name, scene.readTable(tableNode), measured)
         grid = case.volumes[self.system.primary.name].grid
         nodes = scene.fromFindings(measured, volumeNode, segmentationNode, tableNode, grid)
-        return Result(replace(measured, masks=tuple(masks.values())), nodes, case)
+        noteLack(nodes.table, name if isLacking else None)
+        heatMaps = scene.readHeatMaps(scene.resultsOf(self.system.name, volumeNode, nodes.segmentation).heatMaps)
+        return Result(replace(measured, masks=tuple(masks.values()), heat_maps=heatMaps), nodes, case)
 
     def makeCase(
         self, nodes: Mapping[str, Any], clinical: Mapping[str, Any] | None, settings: Mapping[str, Any] | None
@@ -237,7 +257,16 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             ifInScene(pending.tableNode),
             pending.case.volumes[self.system.primary.name].grid,
         )
+        mask = findings.mask(self.system.segments[0])
+        noteLack(nodes.table, self.system.segments[0] if mask is None or mask.is_empty else None)
         return Result(findings, nodes, pending.case)
+
+
+def _withFlagsAbout(segment: str, earlier: Findings, measured: Findings) -> Findings:
+    """What the run said about a segment that it did not find holds until there is one."""
+    known = {NOT_MEASURED, *(flag.key for flag in measured.flags)}
+    kept = tuple(flag for flag in earlier.flags if flag.segment == segment and flag.key not in known)
+    return replace(measured, flags=kept + measured.flags)
 
 
 def ifInScene(node: Any) -> Any:

@@ -102,7 +102,7 @@ class FrameRun:
         # Nodes, not IDs: the next patient's nodes take the IDs of a scene that was closed.
         self._volumes = {role: node for role, node in volumes.items() if node is not None}
         self._browserNode = browser
-        self._selected = browser.GetSelectedItemNumber()
+        self._selected = max(browser.GetSelectedItemNumber(), 0)  # none is selected before the first is shown
         count = browser.GetNumberOfItems()
         self._order = [*(n for n in range(count) if n != self._selected), self._selected]
         self._found: dict[int, Findings] = {}
@@ -146,6 +146,8 @@ class FrameRun:
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(self._browser())
         volumes = {role: ifInScene(node) for role, node in self._volumes.items()}
         try:
+            if None in volumes.values():
+                raise InputError("a volume was removed from the scene during the run; its results were dropped.")
             if number == self._selected:
                 self._logic.startProcess(volumes, self._clinical, self._settings)
             else:

@@ -12,7 +12,8 @@ from .clinical import check_clinical, read_clinical
 from .errors import InputError
 from .images.readers import read_volume
 from .pipeline import Progress, silent
-from .systems import System
+from .systems import Role, System, series_option
+from .volume import Volume
 
 
 def run_case(
@@ -24,10 +25,12 @@ def run_case(
     segmentation_file: Path | None = None,
     settings: Mapping[str, Any] | None = None,
     bundle: Path | None = None,
-    series: str | None = None,
+    series: Mapping[str, str | None] | None = None,
     on_progress: Progress = silent,
 ) -> list[Path]:
     """Read images {role: file or DICOM folder}, run the system (or measure a segmentation), write the outputs.
+
+    `series` has the SeriesInstanceUID of roles whose folder holds several series.
 
     Raises:
         InputError: one sentence that says what is wrong and how to mend it; nothing was written.
@@ -36,9 +39,12 @@ def run_case(
         raise InputError(f"The output '{output}' is a file; name a folder.")
     clinical = read_clinical(clinical_file) if clinical_file else {}
     check_clinical(clinical, system.clinical_fields)
-    roles = {role.name: role for role in system.roles}
     on_progress(0.0, "Reading the images")
-    volumes = {name: read_volume(path, roles[name].modality, series=series) for name, path in images.items()}
+    volumes = {
+        role.name: _read(system, role, images[role.name], (series or {}).get(role.name))
+        for role in system.roles
+        if role.name in images
+    }
     headless.start()
     import slicer
 
@@ -59,3 +65,14 @@ def run_case(
     on_progress(0.95, "Writing the results")
     sources = dict(images) | ({"segmentation": segmentation_file} if segmentation_file else {})
     return logic.writeOutputs(result, output, sources, clinical)
+
+
+def _read(system: System, role: Role, path: Path, series: str | None) -> Volume:
+    """One image; a system with several says which of them is unfit."""
+    try:
+        return read_volume(path, role.modality, series=series)
+    except InputError as error:
+        if len(system.roles) == 1:
+            raise
+        message = str(error).replace("(--series)", f"({series_option(system, role)})")
+        raise InputError(f"{role.title}: {message}") from error

@@ -41,6 +41,8 @@ class System:
         segments: segment names that the system measures.
         clinical: keys of the clinical values that it uses (see clinical_fields.py).
         scores: its clinical scores; the panel shows those that need nothing from the image while values are entered.
+        optional_settings: settings that may be None, which is "none" on the command line, beside those that are so by
+            default.
     """
 
     name: str
@@ -50,6 +52,7 @@ class System:
     segments: tuple[str, ...]
     clinical: tuple[str, ...] = ()
     scores: tuple[Score, ...] = ()
+    optional_settings: tuple[str, ...] = ()
 
     @property
     def clinical_fields(self) -> tuple[ClinicalField, ...]:
@@ -126,6 +129,11 @@ def import_installed() -> list[str]:
         except Exception as error:
             problems.append(f"The installed system '{entry.name}' cannot be imported ({error}); mend or uninstall it.")
     return problems
+
+
+def series_option(system: System, role: Role) -> str:
+    """The command line's option for the series of a role: `--series` for the first, `--ROLE-series` for others."""
+    return "--series" if role == system.primary else f"--{role.name}-series"
 
 
 def find_system(name: str) -> System:

@@ -38,8 +38,11 @@ class qMRMLTableView(QtWidgets.QTableView):
             rows = [list(row) for row in zip(titles, *rows, strict=True)]
         else:
             self._items.setHorizontalHeaderLabels(titles)
+        tips = [self._tableNode.GetColumnDescription(column.GetName()) for column in columns]
         for row in rows:
             self._items.appendRow([QtGui.QStandardItem(text) for text in row])
+            for index, tip in enumerate(tips if not self.transposed else ()):
+                self._items.item(self._items.rowCount() - 1, index).setToolTip(tip)
 
     _onTransposed = _onFirstRowLocked = _onFirstColumnLocked = _fill
 
@@ -53,6 +56,9 @@ class qMRMLTableView(QtWidgets.QTableView):
 
     def mrmlTableNode(self):
         return self._tableNode
+
+    def tableModel(self):
+        return self._items
 
     def setMRMLTableNode(self, node) -> None:
         self._tableNode = node

@@ -11,8 +11,8 @@ import slicer
 from .. import scene
 from ..errors import InputError
 from ..findings import Findings, Flag
-from ..logic import Result
-from ..scene.tables import isResultsTable
+from ..logic import NOT_MEASURED, Result
+from ..scene.tables import isResultsTable, lackOf
 from .results_view import ResultsView
 
 # Typing and turning a wheel change a value many times; the results follow when it rests.
@@ -88,7 +88,7 @@ class ResultsFollower:
         Raises:
             InputError: the segmentation cannot be measured.
         """
-        return self._result or self._measured(self._panel.parameterNode.segmentation)
+        return self._result or self._measured(self._panel.parameterNode.segmentation, again=True)
 
     def measure(self, segmentationNode: Any) -> None:
         """Measures a segmentation and shows the result, or says why it cannot be measured."""
@@ -100,20 +100,23 @@ class ResultsFollower:
     def remeasure(self) -> None:
         """Measures what is shown again. Where that fails, old numbers are not left standing."""
         node, control = self._panel.parameterNode, self._panel.runControl
-        if node is None or node.segmentation is None or control.isBusy or self._panel.missing():
+        if node is None or control.isBusy or self._panel.missing():
+            return
+        # Without a segmentation only what a run wrote that found no segment can be brought up to date.
+        if node.segmentation is None and not lackOf(node.resultsTable):
             return
         try:
-            result = self._measured(node.segmentation)
+            result = self._measured(node.segmentation, again=True)
         except InputError as error:
             self._showUnmeasured(str(error))
         else:
             self.show(result, node.framesTable)
 
-    def _measured(self, segmentationNode: Any) -> Result:
+    def _measured(self, segmentationNode: Any, again: bool = False) -> Result:
         panel = self._panel
         table = panel.parameterNode.resultsTable if segmentationNode is panel.parameterNode.segmentation else None
         return panel.logic.measure(
-            panel.volumes(), segmentationNode, panel.clinicalForm.values(), panel.settings(), table
+            panel.volumes(), segmentationNode, panel.clinicalForm.values(), panel.settings(), table, again=again
         )
 
     def _volumeNode(self) -> Any:
@@ -133,7 +136,9 @@ class ResultsFollower:
         """What the results depend on beside the segmentation."""
         panel = self._panel
         settings = {name: value for name, value in panel.settings().items() if name != "device"}
-        return panel.clinicalForm.text(), json.dumps(settings, sort_keys=True), panel.parameterNode.bundle
+        primary = panel.system.primary.name
+        others = tuple((role, node.GetID()) for role, node in panel.volumes().items() if role != primary)
+        return panel.clinicalForm.text(), json.dumps(settings, sort_keys=True), panel.parameterNode.bundle, others
 
     def _showStored(self) -> None:
         """Shows the results that the scene holds, as after loading it; a node may have been deleted."""
@@ -153,7 +158,7 @@ class ResultsFollower:
     def _showUnmeasured(self, reason: str) -> None:
         node = self._panel.parameterNode
         system = self._panel.system
-        findings = Findings(system.name, flags=(Flag("not_measured", "error", reason, system.segments[0]),))
+        findings = Findings(system.name, flags=(Flag(NOT_MEASURED, "error", reason, system.segments[0]),))
         if node.resultsTable is not None:
             scene.updateTable(node.resultsTable, findings)
         self._result, self._measuredWith = None, self._key()

@@ -11,9 +11,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from .. import scene
-from ..findings import SIMULATED, Findings, Flag
-from ..logic import SystemLogic
+from ..findings import SIMULATED, Findings, Flag, Measurement
+from ..logic import SystemLogic, ifInScene
 from ..scene.editing import segmentToEdit
+from ..scene.tables import lackOf
+from ..scene.views import HeatMapOverlay
 
 # Columns of the results table that fit a panel, with their widths in pixels; the node has all of them.
 SHOWN_COLUMNS = {"quantity": 125, "text": 100, "note": 100}
@@ -34,7 +36,9 @@ class ResultsView:
 
     def __init__(self, ui: Any, logic: SystemLogic, onEdit: Callable[[Any], None]) -> None:
         self._ui, self._logic, self._edited = ui, logic, onEdit
-        self._volumeNode = self._segmentationNode = self._tableNode = self._chart = None
+        self._volumeNode = self._segmentationNode = self._tableNode = self._chart = self._heatMap = None
+        self._rows: tuple[Measurement, ...] = ()
+        self._overlay = HeatMapOverlay()
         self._formerLayout: int | None = None
         self._flagWidgets: list[Any] = []
         for view in (ui.resultsTableView, ui.framesTableView):
@@ -42,14 +46,18 @@ class ResultsView:
             view.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
             view.alternatingRowColors = True
             view.wordWrap = True
+        for signal in ("clicked(QModelIndex)", "activated(QModelIndex)"):
+            ui.resultsTableView.connect(signal, self._onRow)
         ui.plotButton.connect("toggled(bool)", self._onPlot)
+        ui.heatMapButton.connect("toggled(bool)", self._onHeatMap)
         ui.editButton.connect("clicked()", self._onEdit)
         ui.exportButton.connect("clicked()", self._onExport)
         self.clear()
 
     def clear(self, volumeNode: Any = None) -> None:
         """No results; a segment can still be drawn on the volume."""
-        self._showNodes(volumeNode, None, None, None)
+        self._rows = ()
+        self._showNodes(volumeNode, None, None)
         self.showFrames(None)
         self._ui.summaryLabel.text = _("No results yet.")
         self._ui.cohortLabel.visible = False
@@ -57,8 +65,8 @@ class ResultsView:
 
     def show(self, findings: Findings, volumeNode: Any, segmentationNode: Any, tableNode: Any) -> None:
         """Shows findings and the nodes that hold them; any node may be None."""
-        charts = scene.findResults(self._logic.system.name, volumeNode, segmentationNode).plotCharts
-        self._showNodes(volumeNode, segmentationNode, tableNode, charts[0] if charts else None)
+        self._rows = findings.measurements
+        self._showNodes(volumeNode, segmentationNode, tableNode)
         self._ui.summaryLabel.text = findings.summary
         self._ui.cohortLabel.text = _(
             "Modeled numbers come from a {simulated}. Research and teaching, not for clinical use."
@@ -84,12 +92,17 @@ class ResultsView:
         self._ui.show3DButton.enabled = enabled and segmentation is not None
         self._ui.editButton.enabled = enabled and self._volumeNode is not None
         self._ui.plotButton.enabled = enabled and self._chart is not None
+        self._ui.heatMapButton.enabled = enabled and self._heatMap is not None
         self._ui.exportButton.enabled = enabled and table is not None
-        self._ui.reportButton.enabled = enabled and table is not None and segmentation is not None
+        canReport = segmentation is not None or bool(lackOf(table))
+        self._ui.reportButton.enabled = enabled and table is not None and canReport
 
-    def _showNodes(self, volumeNode: Any, segmentationNode: Any, tableNode: Any, chart: Any) -> None:
-        self._volumeNode, self._segmentationNode = volumeNode, segmentationNode
-        self._tableNode, self._chart = tableNode, chart
+    def _showNodes(self, volumeNode: Any, segmentationNode: Any, tableNode: Any) -> None:
+        found = scene.Nodes()
+        if tableNode is not None:
+            found = scene.resultsOf(self._logic.system.name, volumeNode, segmentationNode)
+        self._volumeNode, self._segmentationNode, self._tableNode = volumeNode, segmentationNode, tableNode
+        self._chart = next(iter(found.plotCharts), None)
         if self._ui.show3DButton.segmentationNode() is not segmentationNode:
             self._ui.show3DButton.setSegmentationNode(segmentationNode)
         view = self._ui.resultsTableView
@@ -97,9 +110,19 @@ class ResultsView:
         view.visible = tableNode is not None
         if tableNode is not None:
             self._arrange(view)
-        if chart is None and self._ui.plotButton.checked:
+            self._tellPlaces(view)
+        if self._chart is None and self._ui.plotButton.checked:
             self._ui.plotButton.checked = False
+        self._showHeatMap(next(iter(found.heatMaps), None))
         self.setEnabled(True)
+
+    def _showHeatMap(self, heatMap: Any) -> None:
+        """Takes another heat map, or none; the button says whether the views show it."""
+        button, self._heatMap = self._ui.heatMapButton, heatMap
+        if self._overlay.heatMap is not heatMap:
+            button.checked = False
+        if heatMap is not None and not button.checked and self._overlay.adopt(heatMap, self._volumeNode):
+            button.checked = True
 
     def _arrange(self, view: Any) -> None:
         """Quantity, result and note from left to right; the note takes the width that is left."""
@@ -112,6 +135,16 @@ class ResultsView:
             header.setSectionResizeMode(names.index(name), qt.QHeaderView.Interactive)
             view.setColumnWidth(names.index(name), width)
         header.setSectionResizeMode(names.index("note"), qt.QHeaderView.Stretch)
+
+    def _tellPlaces(self, view: Any) -> None:
+        """Rows with a place say so; the model, which writes what changes into the table, is not told."""
+        model, tip = view.tableModel(), _("Click to show it in the slice views")
+        wasBlocked = model.blockSignals(True)
+        for row, measurement in enumerate(self._rows[: model.rowCount()]):
+            if measurement.place is not None:
+                for column in range(model.columnCount()):
+                    model.item(row, column).setToolTip(tip)
+        model.blockSignals(wasBlocked)
 
     def _showFlags(self, flags: Sequence[Flag]) -> None:
         layout = self._ui.flagsWidget.layout()
@@ -147,6 +180,21 @@ class ResultsView:
         elif not shown and self._formerLayout is not None:
             manager.setLayout(self._formerLayout)
             self._formerLayout = None
+
+    def _onHeatMap(self, shown: bool) -> None:
+        """Lays the heat map over the scan; unchecked, the views show what they showed before."""
+        if not shown:
+            self._overlay.hide()
+        elif ifInScene(self._heatMap) is None:
+            self._ui.heatMapButton.checked = False
+        elif self._overlay.heatMap is not self._heatMap:
+            self._overlay.show(self._heatMap, self._volumeNode)
+
+    def _onRow(self, index: Any) -> None:
+        """Shows the place of a row in the slice views."""
+        row = index.row()
+        if row < len(self._rows) and self._rows[row].place is not None:
+            scene.jumpTo(self._rows[row].place)
 
     def _onEdit(self) -> None:
         """Opens Segment Editor on the system's first segment; where there is none, on a new empty one."""

@@ -238,8 +238,8 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onDemoDone(self, loaded: tuple[dict[str, Any], dict[str, Any]]) -> None:
         volumes, clinical = loaded
         with slicer.util.NodeModify(self._parameterNode):
-            for role, volumeNode in volumes.items():
-                setattr(self._parameterNode, role, volumeNode)
+            for role in self.system.roles:
+                setattr(self._parameterNode, role.name, volumes.get(role.name))
             self._parameterNode.existingSegmentation = None
             self._parameterNode.clinical = json.dumps(clinical)
         selection = slicer.app.applicationLogic().GetSelectionNode()

@@ -51,15 +51,16 @@ def write_outputs(
     Raises:
         InputError: the folder cannot be written or the disk is full; nothing is left behind.
     """
-    primary = next(iter(result.case.volumes.values()))
+    system = find_system(result.findings.system)
+    primary = result.case.volumes[system.primary.name]
     provenance = provenance_of(result, bundle, sources, clinical)
     with OutputFolder(folder) as draft:
         if result.nodes.segmentation is not None:
             scene.saveSegmentation(result.nodes.segmentation, draft / "segmentation.seg.nrrd")
         report.write_results_csv(draft / "results.csv", result.findings)
         report.write_provenance(draft / "provenance.json", provenance)
-        wanted = find_system(result.findings.system).clinical_fields
-        report.write_report(draft, result.findings, primary, provenance, clinical, bundle.card, wanted=wanted)
+        fields = system.clinical_fields
+        report.write_report(draft, result.findings, primary, provenance, clinical, bundle.card, wanted=fields)
         scene.saveScene(draft / "scene.mrb")
         names = sorted(path.name for path in draft.iterdir())
     return [Path(folder) / name for name in names]

@@ -10,7 +10,7 @@ from ..wording import result_text as resultText
 from .files import loadSegmentation, saveScene, saveSegmentation, saveTable
 from .observe import SegmentationObserver, observeSegmentation, removeObserver
 from .places import worldGrid
-from .results import Nodes, findResults, fromFindings, readHeatMaps
+from .results import Nodes, findResults, fromFindings, readHeatMaps, resultsOf
 from .segments import findSegmentID, toMasks
 from .tables import readTable, updateTable
 from .views import jumpTo
@@ -30,6 +30,7 @@ __all__ = [
     "readTable",
     "removeObserver",
     "resultText",
+    "resultsOf",
     "saveScene",
     "saveSegmentation",
     "saveTable",

@@ -91,6 +91,11 @@ def findResults(system: str, volumeNode, segmentationNode=None) -> Nodes:
     """
     if segmentationNode is None:
         segmentationNode = next(reversed(findMarked(SEGMENTATION_ROLE, system, volumeNode)), None)
+    return resultsOf(system, volumeNode, segmentationNode)
+
+
+def resultsOf(system: str, volumeNode, segmentationNode) -> Nodes:
+    """The nodes of the run that wrote this segmentation; with None, of one that found no segment."""
     place = (system, volumeNode, segmentationNode)
     return Nodes(
         segmentationNode,

@@ -16,6 +16,7 @@ from ..wording import is_number, result_text
 
 # MRML writes tables with six digits and loses quotation marks, so the exact findings are kept as JSON as well.
 FINDINGS = "Prognosis.findings"
+LACK = "Prognosis.lack"
 RESULTS_ROLE = "results"
 
 # name, title, what it holds; the number columns are float64, the others text.
@@ -87,6 +88,19 @@ def readTable(tableNode) -> Findings:
 def isResultsTable(tableNode) -> bool:
     """Whether `updateTable` has written it."""
     return tableNode.GetAttribute(FINDINGS) is not None
+
+
+def noteLack(tableNode, segment: str | None) -> None:
+    """Notes on a results table that no segment of this name was found; None takes the note back."""
+    if segment is None:
+        tableNode.RemoveAttribute(LACK)
+    else:
+        tableNode.SetAttribute(LACK, segment)
+
+
+def lackOf(tableNode) -> str:
+    """The segment that was not found when the results were made; empty where it was."""
+    return (tableNode.GetAttribute(LACK) if tableNode is not None else None) or ""
 
 
 def makeColumn(name: str, values: Iterable, isNumber: bool) -> vtk.vtkAbstractArray:
