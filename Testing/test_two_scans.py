@@ -251,6 +251,15 @@ def test_a_click_on_a_row_shows_its_place(a_panel, run, tmp_path, host_scene):
     assert tips(a_panel)[2] == "Click to show it in the slice views"
 
 
+def test_the_table_stays_while_other_data_are_loaded(a_panel, run, host_scene):
+    run(scene.fromVolume(scan()))
+    view = a_panel.ui.resultsTableView
+    host_scene.StartState(host_scene.BatchProcessState)
+    host_scene.EndState(host_scene.BatchProcessState)
+    assert view.mrmlTableNode() is a_panel.parameterNode.resultsTable
+    assert tips(a_panel)[1] == "Click to show it in the slice views"
+
+
 # --- heat maps --------------------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,11 @@ class qMRMLTableView(QtWidgets.QTableView):
         self._items = QtGui.QStandardItemModel()
         self.setModel(self._items)
         self._observer = NodeObserver(self, self._fill, (MODIFIED,))
+        self._batches = NodeObserver(self, self._onBatchEnd, (slicer.vtkMRMLScene.EndBatchProcessEvent,))
+
+    def _onBatchEnd(self) -> None:
+        """As in Slicer: the view node says what is shown, and where there is none, nothing is."""
+        self.setMRMLTableNode(self._viewNode.GetTableNode() if self._viewNode is not None else None)
 
     def _fill(self) -> None:
         self._items.clear()
@@ -52,6 +57,7 @@ class qMRMLTableView(QtWidgets.QTableView):
     def setMRMLScene(self, scene) -> None:
         if scene is not self._scene:
             self._scene = scene
+            self._batches.observe(scene)
             self.mrmlSceneChanged.emit(scene)
 
     def mrmlTableNode(self):

@@ -151,7 +151,8 @@ def test_the_forms_are_made_for_designer(path):
     used = {widget.get("class") for widget in root.iter("widget")}
     declared = {one.findtext("class") for one in root.iter("customwidget")}
     assert {name for name in used if name.startswith(("ctk", "qMRML"))} <= declared
-    mrml = {w.get("name") for w in root.iter("widget") if w.get("class") in ("qMRMLNodeComboBox", "qMRMLTableView")}
+    # A table view with a scene empties itself after every batch of scene changes, unless a view node feeds it.
+    mrml = {w.get("name") for w in root.iter("widget") if w.get("class") == "qMRMLNodeComboBox"}
     wired = {c.findtext("receiver") for c in root.iter("connection") if c.findtext("slot").startswith("setMRMLScene")}
     assert mrml == wired
 

@@ -214,10 +214,6 @@ UI = """<?xml version="1.0" encoding="UTF-8"?>
    <receiver>inputSelector</receiver><slot>setMRMLScene(vtkMRMLScene*)</slot>
   </connection>
   <connection>
-   <sender>Panel</sender><signal>mrmlSceneChanged(vtkMRMLScene*)</signal>
-   <receiver>resultTable</receiver><slot>setMRMLScene(vtkMRMLScene*)</slot>
-  </connection>
-  <connection>
    <sender>invertCheckBox</sender><signal>toggled(bool)</signal>
    <receiver>statusLabel</receiver><slot>setDisabled(bool)</slot>
   </connection>

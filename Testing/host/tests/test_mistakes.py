@@ -81,7 +81,7 @@ UI_MISTAKES = {
     "wrong buddy": ("<cstring>inputSelector", "<cstring>inputSelektor", UiError, "inputSelektor"),
     "wrong signal": ("toggled(bool)", "switched(bool)", UiError, "switched"),
     "wrong slot": ("setDisabled(bool)", "setOff(bool)", UiError, "setOff"),
-    "wrong receiver": ("<receiver>resultTable", "<receiver>table", UiError, "table"),
+    "wrong receiver": ("<receiver>inputSelector", "<receiver>selector", UiError, "selector"),
     "name used twice": ('name="statusLabel"', 'name="resultLabel"', UiError, "resultLabel"),
     "real class without stand-in": (
         'class="ctkSliderWidget"',
@@ -186,8 +186,8 @@ def test_a_process_that_outlives_the_panel_fails(spoiled):
 
 
 def test_a_widget_without_a_scene_fails(spoiled):
-    spoiled(ui=("<receiver>resultTable", "<receiver>inputSelector"))
-    check_fails("resultTable has no MRML scene")
+    spoiled(ui=("<receiver>inputSelector", "<receiver>resultTable"))
+    check_fails("inputSelector has no MRML scene")
 
 
 def test_an_unused_answer_fails(host_scene):

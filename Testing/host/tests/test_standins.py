@@ -117,6 +117,17 @@ def test_a_table_view_shows_a_table_as_it_changes():
     assert view.model().rowCount() == 0
 
 
+def test_a_table_view_with_a_scene_but_no_view_node_empties_itself_after_a_batch(host_scene):
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "Table")
+    views = [slicer.qMRMLTableView() for _ in range(2)]
+    views[1].setMRMLScene(host_scene)
+    for view in views:
+        view.setMRMLTableNode(node)
+    host_scene.StartState(host_scene.BatchProcessState)
+    host_scene.EndState(host_scene.BatchProcessState)
+    assert [view.mrmlTableNode() for view in views] == [node, None]
+
+
 def test_segments_can_be_selected():
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     view = slicer.qMRMLSegmentsTableView()
