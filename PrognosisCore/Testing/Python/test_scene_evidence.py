@@ -106,3 +106,20 @@ def test_a_damaged_tag_is_no_evidence(a_volume_node):
     for value in ("not base64!", "AAAA", "é"):
         segment.SetTag(EVIDENCE_TAG, value)
         assert evidence(node, a_volume_node) == ""
+
+
+def test_an_empty_mask_keeps_its_evidence_in_files(a_volume_node, tmp_path):
+    """As of a second scan that could not be aligned: no voxel, but what was measured on it."""
+    findings = with_evidence("")
+    empty = replace(findings.masks[1], array=np.zeros((0, 0, 0), bool), start=(0, 0, 0), evidence='{"ml": 12.5}')
+    node = scene.fromFindings(replace(findings, masks=(findings.masks[0], empty)), a_volume_node).segmentation
+    scene.saveSegmentation(node, tmp_path / "empty.seg.nrrd")
+    scene.saveScene(tmp_path / "case.mrb")
+    loaded = scene.loadSegmentation(tmp_path / "empty.seg.nrrd")
+    mask = scene.toMasks(loaded, a_volume_node)["Liver"]
+    assert (mask.is_empty, mask.evidence) == (True, '{"ml": 12.5}')
+    slicer.mrmlScene.Clear(0)
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "case.mrb"), True)
+    volume_node = slicer.util.getNode("CT")
+    mask = scene.toMasks(scene.findResults("spleen", volume_node).segmentation, volume_node)["Liver"]
+    assert (mask.is_empty, mask.evidence) == (True, '{"ml": 12.5}')

@@ -115,6 +115,18 @@ def test_another_cutoff_or_clinical_value_measures_again(a_finished_panel):
     assert not panel.runControl.isBusy
 
 
+def test_clinical_values_are_followed_where_no_spleen_was_found(a_panel, host_scene, run_to_end):
+    a_panel.ui.ctSelector.setCurrentNode(add_volume("Chest", spleen=False))
+    run_to_end()
+    assert value(a_panel, "albi") is None
+    host_editor(a_panel, "bilirubin").text = "20"
+    host_editor(a_panel, "albumin").text = "36"
+    host.pump(20, until=lambda: value(a_panel, "albi") is not None)
+    assert "No spleen was found" in a_panel.ui.summaryLabel.text
+    texts = [child.text for child in a_panel.ui.flagsWidget.children() if child.className() == "QLabel"]
+    assert any(text.startswith("No spleen found") for text in texts)
+
+
 def host_editor(panel, key: str):
     return next(editor for editor in panel.clinicalForm.editors if editor.objectName == f"{key}Editor")
 
