@@ -25,11 +25,16 @@ DEVICES = ("auto", "cpu", "gpu")
 
 
 class Network(Protocol):
-    """A loaded network: (1, channels, k, j, i) float32 to (1, classes, k, j, i) float32 logits."""
+    """A loaded network: (n, channels, ...) float32 to (n, classes, ...) float32 logits, of planes or volumes.
+
+    A call gives the first output; `outputs` gives all of a network of several tasks, in their order in the graph.
+    """
 
     device: str
 
     def __call__(self, image: np.ndarray) -> np.ndarray: ...
+
+    def outputs(self, image: np.ndarray) -> list[np.ndarray]: ...
 
 
 class OnnxNetwork:
@@ -55,8 +60,11 @@ class OnnxNetwork:
         self.device = "CPU (ONNX Runtime)"
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
+        return self.outputs(image)[0]
+
+    def outputs(self, image: np.ndarray) -> list[np.ndarray]:
         feed = {self._session.get_inputs()[0].name: np.ascontiguousarray(image, dtype=np.float32)}
-        return self._session.run(None, feed, self._run_options)[0]
+        return self._session.run(None, feed, self._run_options)
 
 
 class TorchNetwork:
@@ -69,15 +77,21 @@ class TorchNetwork:
         self._target = torch.device(device)
         network = build()
         network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in bundle.weights(name).items()})
-        self._network = network.eval().to(self._target, memory_format=torch.channels_last_3d)
+        self._network = network.eval().to(self._target)
         self.device = torch.cuda.get_device_name() if device == "cuda" else "CPU (torch)"
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
+        return self.outputs(image)[0]
+
+    def outputs(self, image: np.ndarray) -> list[np.ndarray]:
         torch = self._torch
+        layout = torch.channels_last if image.ndim == 4 else torch.channels_last_3d
         try:
             with torch.inference_mode():
                 tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32)).to(self._target)
-                return self._network(tensor.contiguous(memory_format=torch.channels_last_3d)).float().cpu().numpy()
+                found = self._network.to(memory_format=layout)(tensor.contiguous(memory_format=layout))
+                found = found if isinstance(found, tuple) else (found,)
+                return [one.float().cpu().numpy() for one in found]
         except torch.cuda.OutOfMemoryError as error:
             message = "The GPU has too little free memory for this scan; set Device to CPU and apply again."
             raise InputError(message) from error

@@ -59,7 +59,8 @@ def export_onnx(
 
     Args:
         network: in float32 on the CPU; exported in evaluation mode.
-        example_shape: (1, channels, k, j, i) or (1, channels, j, i) of every input; the spatial axes stay dynamic.
+        example_shape: (n, channels, k, j, i) or (n, channels, j, i) of every input; the spatial axes stay dynamic, and
+            so does the first where the example has n over 1.
         inputs, outputs: names in the graph, in the order of `forward`. An output of three and more axes is spatial.
     """
     if path_onnx.parent != path_safetensors.parent:
@@ -96,12 +97,16 @@ def _trace(
             input_names=list(inputs),
             output_names=list(outputs),
             dynamic_axes={
-                name: {axis: f"{name}_{axis}" for axis in range(2, len(shape))}
+                name: {axis: "n" if axis == 0 else f"{name}_{axis}" for axis in _dynamic_axes(shape)}
                 for name, shape in shapes.items()
-                if len(shape) > 2
+                if _dynamic_axes(shape)
             },
         )
     return onnx.load_from_string(content.getvalue())
+
+
+def _dynamic_axes(shape: Sequence[int]) -> list[int]:
+    return [*([0] if shape[0] > 1 else []), *range(2, len(shape))]
 
 
 def _point_outside(model: onnx.ModelProto, header: Header, location: str) -> None:

@@ -176,8 +176,8 @@ def _headers(files: Iterable[Path]) -> list[pydicom.Dataset]:
     headers = [_header(path) for path in files if is_dicom(path)]
     headers = [h for h in headers if getattr(h.file_meta, "MediaStorageSOPClassUID", None) != DICOMDIR_CLASS]
     for header in headers:
-        class_uid = header.get("SOPClassUID")
-        if class_uid is None or ("Image Storage" in class_uid.name and "Rows" not in header):
+        class_uid = header.get("SOPClassUID") or None  # an empty one reads as plain text
+        if "Rows" not in header and (class_uid is None or "Image Storage" in class_uid.name):
             raise InputError(f"'{_name(header)}' is damaged or cut short; copy it again from the archive.")
     return headers
 

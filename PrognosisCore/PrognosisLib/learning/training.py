@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,9 @@ from torch.nn import functional as F
 
 logger = logging.getLogger(__name__)
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+# One target, or several by name for a network of several tasks.
+Target = torch.Tensor | dict[str, torch.Tensor]
+Batch = tuple[torch.Tensor, Target]
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,23 @@ def fast_type(device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if seconds[True] < 0.8 * seconds[False] else None
 
 
+def channels_last(thing: Any) -> Any:
+    """A tensor or network in the memory format in which its convolutions, in the plane or in space, are fastest."""
+    if isinstance(thing, nn.Module):
+        axes = max((one.ndim for one in thing.parameters()), default=0)
+    else:
+        axes = thing.ndim
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return thing.to(memory_format=formats[axes]) if axes in formats else thing
+
+
 class TrainingRun:
     """A run in a folder: `checkpoint.pt` to resume from, `log.csv`, and at the end averaged weights in the network.
 
     Args:
         network: moved to CUDA where there is one.
         draw: makes one batch (image, target) from a random generator; called in a background thread.
+        loss: of the network's output and the target, a scalar.
         settings: length, rates and seed.
         folder: created where missing; a checkpoint found in it is resumed.
     """
@@ -93,10 +107,10 @@ class TrainingRun:
         draw: Callable[[np.random.Generator], Batch],
         settings: LoopSettings,
         folder: Path,
-        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = segmentation_loss,
+        loss: Callable[[Any, Any], torch.Tensor] = segmentation_loss,
     ) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = network.to(self.device, memory_format=torch.channels_last_3d)
+        self.network = channels_last(network.to(self.device))
         self.averaged = copy.deepcopy(self.network)
         self.draw, self.settings, self.folder, self.loss = draw, settings, Path(folder), loss
         self.optimizer = torch.optim.AdamW(
@@ -143,9 +157,13 @@ class TrainingRun:
 
     def _batch(self, step: int) -> Batch:
         image, target = self.draw(np.random.default_rng([self.settings.seed, step]))
-        return image.to(self.device, memory_format=torch.channels_last_3d), target.to(self.device)
+        if isinstance(target, dict):
+            target = {name: one.to(self.device) for name, one in target.items()}
+        else:
+            target = target.to(self.device)
+        return channels_last(image.to(self.device)), target
 
-    def _train_step(self, image: torch.Tensor, target: torch.Tensor) -> float:
+    def _train_step(self, image: torch.Tensor, target: Target) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate(self.step)
         kind = self.number_type

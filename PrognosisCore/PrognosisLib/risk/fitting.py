@@ -153,3 +153,37 @@ def fit_logistic(
         provenance={**(provenance or {}), "versions": _versions("statsmodels")},
         intercept=float(fitted.params[0]),
     )
+
+
+def forward_selection(
+    frame: pandas.DataFrame, outcome_column: str, candidates: Sequence[Predictor], p_to_enter: float = 0.05
+) -> list[tuple[Predictor, float]]:
+    """Predictors that enter a logistic regression one by one, each with the p value at which it did.
+
+    At every step the candidate whose likelihood-ratio test has the smallest p value enters, until none is below
+    `p_to_enter`. The p values are those of the selection: they are too small for inference.
+
+    Raises:
+        InputError: missing values, a constant candidate, or too few events for all candidates.
+    """
+    import statsmodels.api as sm
+    from scipy.stats import chi2
+
+    y = frame[outcome_column].to_numpy().astype(float)
+    events = int(y.sum())
+    _, x = _prepare(frame, (outcome_column,), candidates, min(events, len(y) - events))
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    chosen: list[int] = []
+    found: list[tuple[Predictor, float]] = []
+    likelihood = float(sm.Logit(y, np.ones((len(y), 1))).fit(disp=0).llf)
+    while len(chosen) < len(candidates):
+        rest = [n for n in range(len(candidates)) if n not in chosen]
+        fits = {n: float(sm.Logit(y, sm.add_constant(x[:, [*chosen, n]])).fit(disp=0).llf) for n in rest}
+        best = max(rest, key=fits.__getitem__)
+        p = float(chi2.sf(2 * (fits[best] - likelihood), 1))
+        if p >= p_to_enter:
+            break
+        chosen.append(best)
+        found.append((candidates[best], p))
+        likelihood = fits[best]
+    return found

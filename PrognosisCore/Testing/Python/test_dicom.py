@@ -395,6 +395,15 @@ def test_what_is_no_ct_slice_is_refused(tmp_path, capfd, tags, fragment):
     assert capfd.readouterr().err == ""
 
 
+def test_slices_whose_class_was_emptied_are_read(tmp_path):
+    """An anonymizer may leave SOPClassUID empty; what has rows and columns is an image all the same."""
+    for number, z in enumerate((0.0, 3.0, 6.0)):
+        dataset = dataset_of(PIXELS[number], ImagePositionPatient=[0, 0, z])
+        dataset.SOPClassUID = ""
+        dataset.save_as(tmp_path / f"{number}.dcm", enforce_file_format=False)
+    assert read_volume(tmp_path, "CT").array.shape == (3, *PIXELS[0].shape)
+
+
 def test_orientations_sizes_and_table_shifts_do_not_mix(tmp_path):
     planes = [AXIAL, (0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1)]
     write_series(tmp_path / "a", along_z([0, 3, 6]), ImageOrientationPatient=lambda n: list(planes[n]))
