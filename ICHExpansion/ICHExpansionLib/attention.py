@@ -1,0 +1,176 @@
+"""The DL score: slice features pooled by attention into one number per patient, and its exact heat map.
+
+Several attention heads weigh the slices; each pools the network's features of the hematoma's slices, and a linear form
+adds them up with functions of the volumes. The sum is normalized to [0, 1] between the 1st and 99th percentile of the
+training patients: the paper says that slice outputs become one normalized score and no more, so that the normalization
+and the pooling were chosen here. numpy only; training is in attention_training.py.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from PrognosisLib.errors import BundleError
+
+from .network import SMALLEST_SUM
+
+FORMAT = "prognosis slice attention 1"
+# The volume's part bends here (mL); tiny and huge volumes count as the ends.
+KNOTS_ML = (5.0, 15.0, 40.0)
+VOLUME_ML = (0.3, 120.0)
+SMALLEST_AREA_MM2 = 10.0
+
+
+@dataclass(frozen=True)
+class SliceEvidence:
+    """What the network saw in each slab of a scan, in the order of the slabs.
+
+    Args:
+        features: (s, f) pooled over the network's own hematoma; see multitask.py.
+        ijk_to_ras, shape: lattice of the slabs.
+    """
+
+    features: np.ndarray
+    ijk_to_ras: np.ndarray
+    shape: tuple[int, int, int]
+
+    def to_json(self) -> str:
+        """Text that stays with the segment; features are kept to four digits, and only where there are any."""
+        rows = {
+            str(k): [round(float(v), 4) for v in row] for k, row in enumerate(self.features) if np.abs(row).max() > 1e-3
+        }
+        place = np.round(self.ijk_to_ras, 5).tolist()
+        return json.dumps({"features": rows, "width": self.features.shape[1], "lattice": place, "shape": self.shape})
+
+    @classmethod
+    def from_json(cls, text: str) -> SliceEvidence | None:
+        """None where there is no text or it is not what `to_json` wrote."""
+        try:
+            content = json.loads(text)
+            shape = tuple(int(n) for n in content["shape"])
+            features = np.zeros((shape[0], int(content["width"])), np.float64)
+            for k, row in content["features"].items():
+                features[int(k)] = row
+            matrix = np.array(content["lattice"], float)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return None
+        return cls(features, matrix, shape) if matrix.shape == (4, 4) and len(shape) == 3 else None
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """One patient's score: `raw`, the linear form; `score` in [0, 1]; `weights` (s,), the slices' share of it."""
+
+    raw: float
+    score: float
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class AttentionModel:
+    """The pooling's numbers.
+
+    Args:
+        gates: (h, f), and gate_offsets (h,): attention of each head.
+        effects: (h, f), what each head's pooled features add.
+        volume_effects: (v,), for `volume_terms`; offset: constant.
+        low, high: raw scores that become 0 and 1.
+    """
+
+    gates: np.ndarray
+    gate_offsets: np.ndarray
+    effects: np.ndarray
+    volume_effects: np.ndarray
+    offset: float
+    low: float
+    high: float
+
+    def pool(self, features: np.ndarray, areas_mm2: np.ndarray, volume_ml: float, ventricular_ml: float) -> Pooled:
+        """The patient's score.
+
+        Args:
+            features: (s, f) of the slabs; areas_mm2: (s,) of the hematoma in each; slabs without are left out.
+        """
+        shares = self.head_weights(features, areas_mm2)
+        raw = self.offset + float(self.volume_effects @ volume_terms(volume_ml, ventricular_ml))
+        raw += float(np.einsum("hs,sf,hf->", shares, features, self.effects))
+        score = float(np.clip((raw - self.low) / (self.high - self.low), 0.0, 1.0))
+        return Pooled(raw, score, shares.mean(axis=0))
+
+    def head_weights(self, features: np.ndarray, areas_mm2: np.ndarray) -> np.ndarray:
+        """Attention (h, s); rows sum to 1, or are 0 where no slab has hematoma."""
+        used = areas_mm2 >= SMALLEST_AREA_MM2
+        if not used.any():
+            used = areas_mm2 == areas_mm2.max(initial=-1.0)
+        scores = features @ self.gates.T + self.gate_offsets + np.log(np.maximum(areas_mm2, 1.0))[:, None] / 2.0
+        scores = np.where(used[:, None], scores, -np.inf).T
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    def heat(self, features: np.ndarray, areas_mm2: np.ndarray, evidence: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """What every pixel adds to the raw score through the slice features, (s, j, i); the sum is their part of it.
+
+        Args:
+            evidence: (s, f, j, i) as the network gives it; share: (s, j, i), probability of hematoma on its pixels.
+        """
+        total = share.sum(axis=(1, 2)) + SMALLEST_SUM
+        weight = np.einsum("hs,hf->sf", self.head_weights(features, areas_mm2), self.effects) / total[:, None]
+        return np.einsum("sf,sfji->sji", weight, evidence, optimize=True) * share
+
+    def to_dict(self) -> dict[str, Any]:
+        numbers = {name: np.round(value, 6).tolist() for name, value in vars(self).items()}
+        return {"format": FORMAT, **numbers}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], features: int) -> AttentionModel:
+        """Raises BundleError when it is not what `to_dict` gave, for networks with so many features."""
+        try:
+            arrays = {name: np.asarray(data[name], float) for name in cls.__dataclass_fields__}
+            heads = len(arrays["gate_offsets"])
+            shapes = {"gates": (heads, features), "effects": (heads, features), "volume_effects": (TERMS,)}
+            good = data["format"] == FORMAT and all(arrays[name].shape == shape for name, shape in shapes.items())
+            good = good and all(np.isfinite(one).all() for one in arrays.values())
+        except (KeyError, TypeError, ValueError):
+            good = False
+        if not good or not arrays["low"] < arrays["high"]:
+            raise BundleError("The slice attention of the model bundle is damaged; install the bundle again.")
+        scalars = {name: float(arrays.pop(name)) for name in ("offset", "low", "high")}
+        return cls(**arrays, **scalars)
+
+
+TERMS = 2 + len(KNOTS_ML)
+
+
+def volume_terms(volume_ml: float, ventricular_ml: float) -> np.ndarray:
+    """Functions of the volumes (v,): ln volume, its bends at KNOTS_ML, and intraventricular blood (0..1, half at
+    0.5 mL)."""
+    log = math.log(min(max(volume_ml, VOLUME_ML[0]), VOLUME_ML[1]))
+    bends = [max(0.0, log - math.log(knot)) for knot in KNOTS_ML]
+    return np.array([log - math.log(12.0), *bends, ventricular_ml / (ventricular_ml + 0.5)])
+
+
+def slab_areas(
+    mask: np.ndarray, start: tuple[int, int, int], mask_ijk_to_ras: np.ndarray, evidence: SliceEvidence
+) -> np.ndarray:
+    """Area in mm2 of a mask in every slab (s,), for a mask of any lattice.
+
+    Args:
+        mask: bool (k, j, i), the box of the mask; start: its first voxel in the lattice of `mask_ijk_to_ras`.
+    """
+    kji = np.argwhere(mask) + np.asarray(start)
+    areas = np.zeros(evidence.shape[0])
+    if not len(kji):
+        return areas
+    to_slab = np.linalg.inv(evidence.ijk_to_ras) @ mask_ijk_to_ras
+    slab = np.rint(kji[:, ::-1] @ to_slab[2, :3] + to_slab[2, 3]).astype(int)
+    counts = np.bincount(np.clip(slab, 0, len(areas) - 1), minlength=len(areas))
+    voxel = abs(np.linalg.det(mask_ijk_to_ras[:3, :3]))
+    matrix = evidence.ijk_to_ras[:3, :3]
+    thickness = abs(np.linalg.det(matrix)) / np.linalg.norm(np.cross(matrix[:, 0], matrix[:, 1]))
+    return counts * voxel / thickness

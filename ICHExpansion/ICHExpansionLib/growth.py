@@ -1,0 +1,106 @@
+"""Growth between the first CT and the follow-up, and whether it is expansion by the user's definition."""
+
+from __future__ import annotations
+
+from PrognosisLib import shape
+from PrognosisLib.findings import Interval, Mask, Measurement
+
+from .definition import Definition
+from .followup import FollowupEvidence
+
+GROUP = "Follow-up"
+
+
+def growth_rows(
+    hematoma: Mask | None, later: Mask | None, definition: Definition, boundary_mm: float
+) -> list[Measurement]:
+    """Volume at follow-up, growth in mL and percent, and expansion; nothing without a follow-up.
+
+    The follow-up's volume is that on its own voxels as long as its segment was not edited; then that of the segment.
+    """
+    if later is None:
+        return []
+    evidence = FollowupEvidence.from_json(later.evidence)
+    if evidence is None and later.is_empty:
+        return []
+    before, before_ends = _volume(hematoma, boundary_mm)
+    after, ends, how = _after(later, evidence, boundary_mm)
+    growth = after - before
+    reach = ((before_ends.upper - before_ends.lower) / 2) ** 2 + ((ends.upper - ends.lower) / 2) ** 2
+    reach = reach**0.5
+    sure = definition.met(before, before + growth - reach) == definition.met(before, before + growth + reach)
+    rows = [
+        Measurement("followup_volume", "Hematoma volume at follow-up", after, "mL", ends, how, group=GROUP),
+        Measurement(
+            "growth",
+            "Growth",
+            growth,
+            "mL",
+            Interval(growth - reach, growth + reach),
+            "volume at follow-up - first volume; interval from both volumes' intervals, taken as independent",
+            group=GROUP,
+        ),
+    ]
+    if before > 0:
+        percent = 100.0 / before
+        spread = Interval((growth - reach) * percent, (growth + reach) * percent)
+        rows.append(
+            Measurement(
+                "growth_percent",
+                "Growth, relative",
+                growth * percent,
+                "%",
+                spread,
+                "growth / first volume; interval as for the growth",
+                group=GROUP,
+            )
+        )
+    rows.append(
+        Measurement(
+            "expansion",
+            "Expansion",
+            "yes" if bool(definition.met(before, after)) else "no",
+            method=f"growth {definition}",
+            note="" if sure else "uncertain: the growth's interval holds the limit",
+            group=GROUP,
+        )
+    )
+    if evidence is not None:
+        rows.append(_registration_row(evidence))
+    return rows
+
+
+def _volume(mask: Mask | None, boundary_mm: float) -> tuple[float, Interval]:
+    if mask is None or mask.is_empty:
+        return 0.0, Interval(0.0, 0.0)
+    if mask.volume_ml is not None:
+        return mask.voxel_volume_ml, mask.volume_ml
+    grid = mask.cropped_grid
+    reach = shape.border(mask.array, grid).area(grid) * boundary_mm / 1000.0
+    value = mask.voxel_volume_ml
+    return value, Interval(max(0.0, value - reach), value + reach)
+
+
+def _after(later: Mask, evidence: FollowupEvidence | None, boundary_mm: float) -> tuple[float, Interval, str]:
+    """Volume at follow-up, its interval, and how it was obtained."""
+    if evidence is not None and not evidence.was_edited(later):
+        ends = Interval(evidence.lower_ml, evidence.upper_ml)
+        return evidence.native_ml, ends, "voxel count x voxel volume in the follow-up CT itself"
+    value, ends = _volume(later, boundary_mm)
+    return value, ends, "voxel count x voxel volume of the segment on the first CT's voxels"
+
+
+def _registration_row(evidence: FollowupEvidence) -> Measurement:
+    numbers = evidence.registration
+    distance = numbers.get("surface_mean_mm")
+    return Measurement(
+        "registration",
+        "Registration of the skulls",
+        distance,
+        "mm",
+        method="mean distance of the two skulls after rigid registration",
+        note=f"turned by {numbers['rotation_degrees']:.1f}°, moved by {numbers['translation_mm']:.1f} mm"
+        if evidence.registered
+        else f"failed: {evidence.reason}",
+        group=GROUP,
+    )

@@ -1,0 +1,38 @@
+"""What drove the DL score, as an image: the exact share of every pixel, on the slices that the network saw."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from PrognosisLib.findings import HeatMap, Mask
+from PrognosisLib.volume import Grid, resample
+
+from .attention import AttentionModel, slab_areas
+from .network import EVIDENCE_PIXELS
+from .segmentation import Segmented
+
+NAME = "Expansion heat map"
+DRAWN_PIXELS = 2  # of the slice lattice, for one pixel of the map
+
+
+def heat_map(attention: AttentionModel, found: Segmented, hematoma: Mask) -> HeatMap:
+    """Positive contributions to the DL score, 1 at the largest; what lowers the score is 0.
+
+    The volume's part of the score is not in the map: it belongs to no place.
+    """
+    areas = slab_areas(hematoma.array, hematoma.start, hematoma.grid.ijk_to_ras, found.evidence)
+    raw = attention.heat(found.evidence.features, areas, found.maps, found.share)
+    part = np.maximum(raw, 0.0).astype(np.float32)
+    coarse = scaled(found.slices.grid, EVIDENCE_PIXELS)
+    grid = scaled(found.slices.grid, DRAWN_PIXELS)
+    smooth = resample(part / max(float(part.max()), 1e-12), coarse.ijk_to_ras, grid)
+    return HeatMap(NAME, smooth / max(float(smooth.max()), 1e-12), grid)
+
+
+def scaled(grid: Grid, pixels: int) -> Grid:
+    """The lattice whose pixels each stand for `pixels` x `pixels` of `grid` within a slice."""
+    matrix = grid.ijk_to_ras.copy()
+    matrix[:3, 3] += matrix[:3, :2].sum(axis=1) * (pixels - 1) / 2.0
+    matrix[:3, :2] *= pixels
+    k, j, i = grid.shape
+    return Grid((k, j // pixels, i // pixels), matrix)

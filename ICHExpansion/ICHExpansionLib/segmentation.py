@@ -1,0 +1,194 @@
+"""A head CT to masks: arrays and geometry only, the network is handed in.
+
+The scan's own slices go through the network once. The log-odds of each class are laid back onto the scan's voxels
+inside the box of what was found, and thresholded there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from PrognosisLib.bundles.backends import Network
+from PrognosisLib.findings import Interval, Mask
+from PrognosisLib.pipeline import Progress, Stopwatch
+from PrognosisLib.volume import AIR_HU, Grid, Volume, resample
+
+from .attention import SliceEvidence
+from .brain import Brain
+from .labels import EDEMA, EXTRA_AXIAL, HEMATOMA, SEGMENTS, VENTRICULAR
+from .network import EVIDENCE_PIXELS, normalize, with_neighbors
+from .slices import to_slices
+
+HEAD_MARGIN_MM = 14.0  # around the brain's box
+OUTSIDE_MM = 8  # blood farther outside the skull's inside than this is none
+FAR_OUTSIDE = -20.0
+SMALLEST_ML = {HEMATOMA: 0.25, VENTRICULAR: 0.25, EDEMA: 0.1, EXTRA_AXIAL: 1.0}
+SMALLEST_SHARE = 0.02  # of the largest component of its class
+# Blood is never denser than this; a component with more such voxels than the share is a calcification.
+CALCIFIED_HU, CALCIFIED_SHARE = 100.0, 0.2
+DETECTED = 0.5
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What the network found on the slice lattice and on the scan.
+
+    Args:
+        masks: by label, on the scan's grid; classes that were not found are left out.
+        slices: the scan on the slice lattice, HU.
+        detection: (s,), probability that a slab has parenchymal hematoma.
+        evidence: features of the slabs; maps: (s, f, j, i) and share (s, j, i), for the heat map.
+        extra_axial_ml: volume of blood outside the brain.
+    """
+
+    masks: dict[int, Mask]
+    slices: Volume
+    detection: np.ndarray
+    evidence: SliceEvidence
+    maps: np.ndarray
+    share: np.ndarray
+    extra_axial_ml: float
+
+    @property
+    def has_hematoma(self) -> bool:
+        return HEMATOMA in self.masks
+
+
+def segment_head(
+    volume: Volume, brain: Brain, network: Network, interval_logit: float, progress: Progress, watch: Stopwatch
+) -> Segmented:
+    """Masks of parenchymal and intraventricular blood and of edema.
+
+    Args:
+        interval_logit: shift of the log-odds that gives the ends of the volume's interval.
+    """
+    with watch("slices"):
+        slices = to_slices(volume, _corners(brain), fill=0.0 if brain.windowed else AIR_HU)
+    progress(0.25, "Looking for blood")
+    with watch("network"):
+        logits, detection, features, maps = run_network(network, slices.array)
+    progress(0.7, "Drawing the masks")
+    with watch("masks"):
+        inside = _near_brain(brain, slices.grid)
+        margins = {}
+        for label in (HEMATOMA, VENTRICULAR, EDEMA, EXTRA_AXIAL):
+            margin = np.where(inside, margin_of(logits, label), np.float32(FAR_OUTSIDE))
+            margins[label] = _keep(margin, slices, label, brain.windowed)
+        share = _pooled(_probability(logits, HEMATOMA))
+        if detection.max() < DETECTED:
+            margins[HEMATOMA][:] = FAR_OUTSIDE
+        masks = {
+            label: _onto_scan(margins[label], slices.grid, volume.grid, name, interval_logit)
+            for label, name in SEGMENTS.items()
+            if (margins[label] > 0).any()
+        }
+        if HEMATOMA not in masks:
+            masks.pop(EDEMA, None)
+        masks = {label: mask for label, mask in masks.items() if not mask.is_empty}
+        extra = float(np.count_nonzero(margins[EXTRA_AXIAL] > 0)) * slices.grid.voxel_volume_ml
+    evidence = SliceEvidence(features, slices.ijk_to_ras, slices.array.shape)
+    return Segmented(masks, slices, detection, evidence, maps, share, extra)
+
+
+def hematoma_margin(volume: Volume, brain: Brain, network: Network) -> tuple[np.ndarray, Volume]:
+    """Log-odds of hematoma (s, j, i) on the slice lattice, cleaned as for the mask, and the slices."""
+    slices = to_slices(volume, _corners(brain), fill=0.0 if brain.windowed else AIR_HU)
+    logits = run_network(network, slices.array)[0]
+    inside = _near_brain(brain, slices.grid)
+    margin = np.where(inside, margin_of(logits, HEMATOMA), np.float32(FAR_OUTSIDE))
+    return _keep(margin, slices, HEMATOMA, brain.windowed), slices
+
+
+def run_network(network: Network, hu: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Logits (s, c, j, i), detection probability (s,), features (s, f) and evidence (s, f, j/4, i/4) of slabs in HU."""
+    image = with_neighbors(normalize(hu))
+    parts = [network.outputs(image[n : n + BATCH]) for n in range(0, len(image), BATCH)]
+    logits, detection, features, maps = (np.concatenate(one) for one in zip(*parts, strict=True))
+    return logits, 1 / (1 + np.exp(-detection[:, 0])), features, maps
+
+
+def margin_of(logits: np.ndarray, label: int) -> np.ndarray:
+    """Log-odds (s, j, i) of one class against all others; `logits` (s, classes, j, i)."""
+    others = np.delete(logits, label, axis=1)
+    top = others.max(axis=1)
+    return logits[:, label] - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
+
+
+def _probability(logits: np.ndarray, label: int) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers[:, label] / powers.sum(axis=1)
+
+
+def _pooled(share: np.ndarray) -> np.ndarray:
+    """The mean over the pixels of each evidence value."""
+    s, j, i = share.shape
+    n = EVIDENCE_PIXELS
+    return share.reshape(s, j // n, n, i // n, n).mean(axis=(2, 4))
+
+
+def _corners(brain: Brain) -> np.ndarray:
+    """Corners (8, 3) of the brain's box with a margin, RAS mm."""
+    mask = Mask.from_full("brain", brain.mask, brain.grid)
+    corners = mask.cropped_grid.corners_ras()
+    return corners + np.sign(corners - corners.mean(axis=0)) * HEAD_MARGIN_MM
+
+
+def _near_brain(brain: Brain, grid: Grid) -> np.ndarray:
+    """Voxels (bool) of the slice lattice inside the skull or close to it."""
+    from scipy import ndimage
+
+    steps = round(OUTSIDE_MM / float(brain.grid.spacing[0]))
+    grown = ndimage.binary_dilation(brain.mask, iterations=steps)
+    return resample(grown.view(np.uint8), brain.grid.ijk_to_ras, grid, nearest=True) > 0
+
+
+def _keep(margin: np.ndarray, slices: Volume, label: int, windowed: bool) -> np.ndarray:
+    """The margin without specks and calcifications; they are pushed outside."""
+    from scipy import ndimage
+
+    found, count = ndimage.label(margin > 0, np.ones((3, 3, 3)))
+    if not count:
+        return margin
+    ml = np.bincount(found.ravel()) * slices.grid.voxel_volume_ml
+    ml[0] = 0
+    drop = ml < max(SMALLEST_ML[label], SMALLEST_SHARE * ml.max())
+    if label == HEMATOMA:  # an island is small, but near
+        near = found == int(ml.argmax())
+        near = ndimage.binary_dilation(near, np.ones((1, 3, 3), bool), iterations=18)
+        near = np.unique(found[near])
+        drop[near[ml[near] >= 0.04]] = False
+        if ml.max() < SMALLEST_ML[label]:
+            drop[:] = True
+    if label in (HEMATOMA, VENTRICULAR) and not windowed:
+        dense = ndimage.mean(slices.array > CALCIFIED_HU, found, np.arange(1, count + 1))
+        drop[1:] |= np.asarray(dense) > CALCIFIED_SHARE
+    drop[0] = False
+    return np.where(drop[found], np.float32(FAR_OUTSIDE), margin)
+
+
+def _onto_scan(margin: np.ndarray, grid: Grid, scan: Grid, name: str, shift: float) -> Mask:
+    """The class on the scan's own voxels, with the interval of its volume."""
+    wide = margin > -shift - 1.0
+    where = np.argwhere(wide)
+    low, high = np.maximum(where.min(axis=0) - 2, 0), np.minimum(where.max(axis=0) + 3, margin.shape)
+    # Beyond the last slab's center the slab still reaches half its thickness.
+    part = np.pad(margin[tuple(slice(a, b) for a, b in zip(low, high, strict=True))], ((1, 1), (0, 0), (0, 0)), "edge")
+    inner = grid.sub_grid(tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True)))
+    matrix = inner.ijk_to_ras.copy()
+    matrix[:3, 3] -= matrix[:3, 2]
+    box = scan.box_around(Grid((part.shape[0], *inner.shape[1:]), matrix))
+    empty = Mask.from_full(name, np.zeros((0, 0, 0), bool), scan)
+    if box is None:
+        return empty
+    values = resample(part, matrix, scan.sub_grid(box), fill=FAR_OUTSIDE)
+    inside = values > 0
+    if not inside.any():
+        return empty
+    ends = [float(np.count_nonzero(values > t)) * scan.voxel_volume_ml for t in (shift, -shift)]
+    probability = 1 / (1 + np.exp(-values[inside]))
+    tight = Mask.from_full(name, inside, scan.sub_grid(box))
+    start = tuple(int(a + s.start) for a, s in zip(tight.start, box, strict=True))
+    return Mask(name, tight.array, start, scan, volume_ml=Interval(*ends), confidence=float(probability.mean()))

@@ -1,0 +1,1 @@
+"""Simulated heads with intracerebral hemorrhage: anatomy, bleeding, CT image formation."""

@@ -1,0 +1,83 @@
+"""A head CT as the network sees it: its own slices, about 5 mm apart, on 1 mm pixels along R and A.
+
+The slices are those of the scan, so that a thick slice is never smeared into its neighbors and a gantry tilt needs no
+interpolation between slices; thin ones are averaged to slabs. All geometry goes through the IJK-to-RAS matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from PrognosisLib.volume import AIR_HU, Grid, Volume, resample, to_sitk_index_space
+
+PIXEL_MM = 1.0
+SLAB_MM = 5.5  # slices are averaged as long as the slab stays below this
+MULTIPLE = 32
+
+
+def through_plane(grid: Grid) -> int:
+    """The voxel axis (0 for i, 1 for j, 2 for k) that runs most nearly from feet to head."""
+    return int(np.argmax(np.abs(grid.ijk_to_ras[2, :3]) / grid.spacing))
+
+
+def to_slabs(volume: Volume) -> tuple[Volume, int]:
+    """Slices averaged to slabs of at most 5.5 mm, and pixels to at most 1 mm; with the axis through the planes."""
+    import SimpleITK as sitk
+
+    axis = through_plane(volume.grid)
+    target = np.where(np.arange(3) == axis, SLAB_MM, PIXEL_MM)
+    steps = volume.grid.spacing.copy()
+    factors = np.maximum(1, np.floor(target / steps + 1e-3)).astype(int)
+    factors = np.minimum(factors, volume.array.shape[::-1])
+    if np.all(factors == 1):
+        return volume, axis
+    shrunk = sitk.BinShrink(to_sitk_index_space(volume.array), [int(f) for f in factors])
+    matrix = volume.ijk_to_ras.copy()
+    matrix[:3, 3] += matrix[:3, :3] @ ((factors - 1) / 2.0)
+    matrix[:3, :3] = matrix[:3, :3] * factors
+    return replace(volume, array=sitk.GetArrayFromImage(shrunk), ijk_to_ras=matrix), axis
+
+
+def slice_grid(slabs: Volume, axis: int, corners_ras: np.ndarray) -> Grid:
+    """The lattice of the slabs' planes: i to the right, j anterior within the plane, k from slab to slab upwards.
+
+    Args:
+        slabs, axis: as `to_slabs` gives them.
+        corners_ras: points (n, 3) that the lattice must cover in plane, mm; every slab is covered through the plane.
+    """
+    own = slabs.ijk_to_ras[:3, :3]
+    step = own[:, axis] * (1.0 if own[2, axis] > 0 else -1.0)
+    first = [a for a in range(3) if a != axis]
+    normal = np.cross(own[:, first[0]], own[:, first[1]])
+    normal /= np.linalg.norm(normal)
+    right = np.array([1.0, 0.0, 0.0]) - normal[0] * normal
+    right /= np.linalg.norm(right)
+    front = np.cross(normal, right)
+    front *= 1.0 if front[1] > 0 else -1.0
+    basis = np.column_stack([right * PIXEL_MM, front * PIXEL_MM, step])
+    count = slabs.array.shape[2 - axis]
+    start = slabs.ijk_to_ras[:3, 3] + (own[:, axis] * (count - 1) if own[2, axis] < 0 else 0.0)
+    places = (corners_ras - start) @ np.linalg.inv(basis).T
+    low = places.min(axis=0)[:2]
+    size = np.ceil(places.max(axis=0)[:2] - low + 1).astype(int)
+    size = -(-size // MULTIPLE) * MULTIPLE
+    middle = 0.5 * (low + places.max(axis=0)[:2]) - (size - 1) / 2.0
+    matrix = np.eye(4)
+    matrix[:3, :3] = basis
+    matrix[:3, 3] = start + basis[:, :2] @ middle
+    return Grid((count, int(size[1]), int(size[0])), matrix)
+
+
+def to_slices(volume: Volume, corners_ras: np.ndarray | None = None, fill: float = AIR_HU) -> Volume:
+    """The volume on its slice lattice (float32).
+
+    Args:
+        corners_ras: points (n, 3) to cover in plane, such as the corners of the brain's box; None: the whole scan.
+        fill: value outside the scan.
+    """
+    slabs, axis = to_slabs(volume)
+    corners = volume.grid.corners_ras() if corners_ras is None else corners_ras
+    grid = slice_grid(slabs, axis, corners)
+    return replace(slabs, array=resample(slabs.array, slabs.ijk_to_ras, grid, fill), ijk_to_ras=grid.ijk_to_ras)

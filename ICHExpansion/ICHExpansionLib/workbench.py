@@ -1,0 +1,99 @@
+"""`prognosis simulate|train|evaluate ich`: from cohort files to a model bundle and its figures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PrognosisLib.cohort import read_cohort, split_by_patient, write_rows
+from PrognosisLib.reporting.output import write_atomic
+
+from .simulation.patients import simulate
+
+__all__ = ["evaluate", "simulate", "train"]
+
+logger = logging.getLogger(__name__)
+
+TEST_PATIENTS = 420
+TEST_SEED = 5000  # of the first simulated test patient, added to the run's seed
+MOST_DRAWS = 5
+
+
+def train(
+    output: Path,
+    cohort: Path | None = None,
+    steps: int = 4000,
+    simulated: int = 400,
+    seed: int = 0,
+    validation: str = "",
+    threads: int = 0,
+    risk_patients: int = 2000,
+    command: Sequence[str] | None = None,
+) -> list[Path]:
+    """Train network, slice attention and risk models, measure them on patients kept out, and write the bundle.
+
+    Work in progress lies beside the bundle in `<output>-training`; the same call resumes it.
+
+    Args:
+        output: folder of the bundle to write.
+        cohort: CSV with the columns case, ct, labels (and patient); None trains on simulated patients only.
+        steps: of the network's training.
+        simulated: simulated patients with hemorrhage; a quarter as many heads without are added.
+        validation: patients held out, separated by commas.
+        threads: CPU threads; 0 leaves it to torch.
+        risk_patients: rows of the simulated cohort that the risk models are fitted to, up to 5 for each image.
+
+    Raises:
+        InputError: the cohort is unfit.
+    """
+    import torch
+
+    from .fitting import FILES, simulate_for_training, slice_cases, train_network
+    from .packing import write_ich_bundle
+
+    if threads:
+        torch.set_num_threads(threads)
+    work = output.with_name(output.name + "-training")
+    held = [name.strip() for name in validation.split(",") if name.strip()]
+    real, kept_out = split_by_patient(read_cohort(cohort, FILES), held) if cohort else ([], [])
+    with_blood, without = simulate_for_training(work, simulated, seed)
+    cases = slice_cases([*real, *with_blood, *without])
+    network, taken = train_network(cases, work / "network", steps, seed)
+    record = {
+        "command": " ".join(command or ["prognosis", *sys.argv[1:]]),
+        "seed": seed,
+        "steps": taken,
+        "training": [case.case for case in real if not case.is_simulated],
+        "training_simulated": len(with_blood) + len(without) + sum(case.is_simulated for case in real),
+        "validation": [case.case for case in kept_out],
+    }
+    draws = min(MOST_DRAWS, max(1, risk_patients // max(1, simulated)))
+    tests = min(TEST_PATIENTS, max(20, simulated))
+    return write_ich_bundle(output, network, record, with_blood, kept_out, work, draws, (seed + TEST_SEED, tests))
+
+
+def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Path]:
+    """Masks, volumes, detection and, where the cohort has outcomes, the models, against the truth of a cohort."""
+    from PrognosisLib.systems import SYSTEMS
+
+    from .validation import case_row, expansion_figures, summarize
+
+    pipeline = SYSTEMS["ich"].make_pipeline(bundle)
+    rows: list[dict[str, Any]] = []
+    slices: list[dict[str, Any]] = []
+    for case in read_cohort(cohort, ("ct", "labels")):
+        row, found = case_row(pipeline, case)
+        logger.info("%s", row)
+        rows.append(row)
+        slices += found
+    figures = {"bundle": pipeline.bundle.identity, **summarize(rows, slices), **expansion_figures(pipeline, rows)}
+    output.mkdir(parents=True, exist_ok=True)
+    return [
+        write_rows(output / "cases.csv", rows),
+        write_rows(output / "slices.csv", slices),
+        write_atomic(output / "summary.json", json.dumps(figures, indent=2) + "\n"),
+    ]
