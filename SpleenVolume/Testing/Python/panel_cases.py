@@ -7,7 +7,6 @@ The pipeline stands in for the networks only, so that a run takes a moment or, i
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +15,13 @@ import numpy as np
 from PrognosisLib.findings import Findings, Interval, Mask
 from PrognosisLib.images.checks import check_ct
 from PrognosisLib.pipeline import Case, Progress, silent
-from PrognosisLib.systems import SYSTEMS, System
+from PrognosisLib.systems import SYSTEMS
 from SpleenVolumeLib.pipeline import SpleenPipeline, no_spleen_flag
 
 SPLEEN_HU = (100, 140)
 SPACING = np.array([3.0, 3.0, 4.0])
 SHAPE = (40, 64, 64)
 SEMI_MM = np.array([42.0, 36.0, 48.0])
-
-
-@dataclass(frozen=True)
-class PhantomSystem(System):
-    """The spleen system with the pipeline of this file and a bundle at `bundle_path`."""
-
-    bundle_path: str = ""
-
-    @property
-    def pipeline_path(self) -> str:
-        return f"{__name__}:BrightnessPipeline"
-
-    def default_bundle(self) -> Path:
-        return Path(self.bundle_path)
-
-    def make_pipeline(self, bundle: Path | None = None) -> BrightnessPipeline:
-        return BrightnessPipeline(Path(bundle or self.default_bundle()))
 
 
 class BrightnessPipeline(SpleenPipeline):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
-from panel_cases import PhantomSystem, add_volume, write_test_bundle
+from panel_cases import add_volume, write_test_bundle
+from panel_kit import finish, stand_in
 
 from host.fixtures import host_scene, make_widget
 
@@ -25,15 +24,9 @@ def a_volume_node(host_scene):
 @pytest.fixture
 def a_panel(make_widget, host_scene, test_bundle, monkeypatch):
     """SpleenVolume's real panel with the pipeline of panel_cases.py; nothing of it is left after the test."""
-    from PrognosisLib import systems
-    from PrognosisLib.panel import dependencies, widget
     from PrognosisLib.worker import shared_worker
 
-    real = systems.SYSTEMS["spleen"]
-    known = {field.name: getattr(real, field.name) for field in fields(systems.System)}
-    monkeypatch.setitem(systems.SYSTEMS, "spleen", PhantomSystem(**known, bundle_path=str(test_bundle)))
-    monkeypatch.setattr(dependencies, "missingPackages", lambda path=None: [])
-    assert widget.ensurePackages is dependencies.ensurePackages
+    stand_in(monkeypatch, "spleen", "panel_cases:BrightnessPipeline", test_bundle)
     yield make_widget("SpleenVolume")
     shared_worker().close()
 
@@ -41,11 +34,10 @@ def a_panel(make_widget, host_scene, test_bundle, monkeypatch):
 @pytest.fixture
 def run_to_end(a_panel):
     """Presses Apply and waits until the run has ended."""
-    import host
 
     def run(seconds: float = 60.0):
         a_panel.ui.applyButton.click()
         assert a_panel.runControl.isBusy
-        host.pump(seconds, until=lambda: not a_panel.runControl.isBusy)
+        finish(a_panel, seconds)
 
     return run

@@ -16,6 +16,7 @@ pytest.importorskip("PySide6")
 
 from panel_cases import add_segmentation, add_volume, true_ml
 from panel_fixtures import *  # noqa: F403
+from panel_kit import finish, value
 
 import host
 from PrognosisLib.worker import shared_worker
@@ -28,22 +29,12 @@ def node_ids() -> set[str]:
     return {scene.GetNthNode(number).GetID() for number in range(scene.GetNumberOfNodes())}
 
 
-def value(panel, key: str) -> float:
-    from PrognosisLib import scene
-
-    return scene.readTable(panel.parameterNode.resultsTable).value(key)
-
-
 def start_slow(panel, name: str = "Slow CT"):
     node = add_volume(name)
     panel.ui.ctSelector.setCurrentNode(node)
     panel.ui.applyButton.click()
     host.pump(60, until=lambda: panel.ui.progressBar.value >= 20)
     return node
-
-
-def wait_for_end(panel, seconds: float = 60.0) -> None:
-    host.pump(seconds, until=lambda: not panel.runControl.isBusy)
 
 
 def test_apply_says_what_is_missing(a_panel):
@@ -94,7 +85,7 @@ def test_progress_is_shown_and_cancel_is_quick(a_panel):
     began = time.monotonic()
     ui.applyButton.click()
     assert not ui.applyButton.enabled
-    wait_for_end(a_panel, 10)
+    finish(a_panel, 10)
     assert time.monotonic() - began < 1.0
     assert ui.statusLabel.text == "Canceled; nothing was changed."
     assert ui.applyButton.enabled
@@ -108,7 +99,7 @@ def test_cancel_stops_a_run_that_does_not_listen_and_the_next_one_works(a_panel,
     host.pump(60, until=lambda: a_panel.ui.progressBar.value >= 50)
     began = time.monotonic()
     a_panel.ui.applyButton.click()
-    wait_for_end(a_panel, 10)
+    finish(a_panel, 10)
     assert time.monotonic() - began < 1.5
     a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
     run_to_end()
@@ -125,7 +116,7 @@ def test_a_second_apply_starts_nothing(a_panel):
     assert a_panel.runControl._run is run
     assert shared_worker().pid == pid
     a_panel.onApply()  # the same button: cancels
-    wait_for_end(a_panel, 10)
+    finish(a_panel, 10)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
@@ -133,7 +124,7 @@ def test_a_killed_worker_is_named_and_the_next_run_works(a_panel, a_volume_node,
     start_slow(a_panel)
     before = node_ids()
     os.kill(shared_worker().pid, signal.SIGKILL)
-    wait_for_end(a_panel, 20)
+    finish(a_panel, 20)
     (dialog,) = host.dialogs()
     assert "killed" in dialog.text
     assert "memory" in dialog.text
@@ -181,7 +172,7 @@ def test_no_spleen_is_a_flag_and_not_a_table_of_nonsense(a_panel, host_scene, ru
 def test_closing_the_scene_during_a_run_is_safe(a_panel, host_scene):
     start_slow(a_panel)
     host_scene.Clear(0)
-    wait_for_end(a_panel, 10)
+    finish(a_panel, 10)
     assert a_panel.ui.statusLabel.text == "The scene was closed, so the run was stopped."
     assert a_panel.ui.summaryLabel.text == "No results yet."
     assert not a_panel.ui.applyButton.enabled
@@ -190,7 +181,7 @@ def test_closing_the_scene_during_a_run_is_safe(a_panel, host_scene):
 def test_deleting_the_volume_during_a_run_stops_it(a_panel, host_scene):
     node = start_slow(a_panel)
     host_scene.RemoveNode(node)
-    wait_for_end(a_panel, 10)
+    finish(a_panel, 10)
     assert "removed" in a_panel.ui.statusLabel.text
     assert host.dialogs() == []
 
@@ -201,7 +192,7 @@ def test_deleting_old_results_during_a_run_makes_new_ones(a_panel, a_volume_node
     a_panel.ui.applyButton.click()
     host_scene.RemoveNode(a_panel.parameterNode.segmentation)
     host_scene.RemoveNode(a_panel.parameterNode.resultsTable)
-    wait_for_end(a_panel)
+    finish(a_panel)
     assert a_panel.parameterNode.segmentation is not None
     assert value(a_panel, "spleen_volume") == pytest.approx(true_ml(), rel=0.05)
 

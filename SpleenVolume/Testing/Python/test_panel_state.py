@@ -16,6 +16,7 @@ pytest.importorskip("PySide6")
 
 from panel_cases import add_volume, keep_lower_half, phantom, true_ml, write_test_bundle
 from panel_fixtures import *  # noqa: F403
+from panel_kit import editor, finish, value
 
 import host
 from PrognosisLib import scene
@@ -27,10 +28,6 @@ def a_finished_panel(a_panel, a_volume_node, run_to_end):
     a_panel.ui.ctSelector.setCurrentNode(a_volume_node)
     run_to_end()
     return a_panel
-
-
-def value(panel, key: str):
-    return scene.readTable(panel.parameterNode.resultsTable).value(key)
 
 
 def edit(panel) -> None:
@@ -109,8 +106,8 @@ def test_another_cutoff_or_clinical_value_measures_again(a_finished_panel):
     host.pump(20, until=lambda: value(panel, "spleen_group") == "high")
     ui.cutoffSpinBox.value = 900
     host.pump(20, until=lambda: value(panel, "spleen_group") == "low")
-    host_editor(panel, "bilirubin").text = "20"
-    host_editor(panel, "albumin").text = "36"
+    editor(panel, "bilirubin").text = "20"
+    editor(panel, "albumin").text = "36"
     host.pump(20, until=lambda: value(panel, "albi") is not None)
     assert not panel.runControl.isBusy
 
@@ -119,16 +116,12 @@ def test_clinical_values_are_followed_where_no_spleen_was_found(a_panel, host_sc
     a_panel.ui.ctSelector.setCurrentNode(add_volume("Chest", spleen=False))
     run_to_end()
     assert value(a_panel, "albi") is None
-    host_editor(a_panel, "bilirubin").text = "20"
-    host_editor(a_panel, "albumin").text = "36"
+    editor(a_panel, "bilirubin").text = "20"
+    editor(a_panel, "albumin").text = "36"
     host.pump(20, until=lambda: value(a_panel, "albi") is not None)
     assert "No spleen was found" in a_panel.ui.summaryLabel.text
     texts = [child.text for child in a_panel.ui.flagsWidget.children() if child.className() == "QLabel"]
     assert any(text.startswith("No spleen found") for text in texts)
-
-
-def host_editor(panel, key: str):
-    return next(editor for editor in panel.clinicalForm.editors if editor.objectName == f"{key}Editor")
 
 
 def test_the_table_is_exported_with_all_digits(a_finished_panel, tmp_path):
@@ -150,7 +143,7 @@ def test_the_report_is_written_by_the_worker(a_finished_panel, tmp_path, killed)
     host.answer(str(tmp_path))
     a_finished_panel.ui.reportButton.click()
     assert a_finished_panel.runControl.isBusy
-    host.pump(120, until=lambda: not a_finished_panel.runControl.isBusy)
+    finish(a_finished_panel, 120)
     assert (tmp_path / "report.html").stat().st_size > 50_000
     assert [dialog.text for dialog in host.dialogs() if dialog.kind == "url"] == [(tmp_path / "report.html").as_uri()]
 
@@ -159,7 +152,7 @@ def test_a_saved_scene_restores_the_panel(a_finished_panel, tmp_path, host_scene
     import slicer
 
     panel, ui = a_finished_panel, a_finished_panel.ui
-    host_editor(panel, "albumin").text = "34"
+    editor(panel, "albumin").text = "34"
     ui.cutoffCheckBox.click()
     host.pump(20, until=lambda: value(panel, "spleen_group") is not None)
     summary, size = ui.summaryLabel.text, value(panel, "spleen_volume")
@@ -167,12 +160,12 @@ def test_a_saved_scene_restores_the_panel(a_finished_panel, tmp_path, host_scene
     host_scene.Clear(0)
     assert ui.summaryLabel.text == "No results yet."
     assert not ui.cutoffCheckBox.checked
-    assert host_editor(panel, "albumin").text == ""
+    assert editor(panel, "albumin").text == ""
     slicer.util.loadScene(str(tmp_path / "scene.mrb"))
     host.pump(0.1)
     assert ui.summaryLabel.text == summary
     assert ui.cutoffCheckBox.checked
-    assert host_editor(panel, "albumin").text == "34"
+    assert editor(panel, "albumin").text == "34"
     assert panel.parameterNode.ct.GetName() == "CT"
     assert value(panel, "spleen_volume") == size
     assert ui.resultsTableView.mrmlTableNode() is panel.parameterNode.resultsTable
@@ -200,7 +193,7 @@ def test_reloading_the_module_leaks_nothing(a_panel, a_volume_node, during_a_run
     assert again is not a_panel
     again.ui.ctSelector.setCurrentNode(a_volume_node)
     again.ui.applyButton.click()
-    host.pump(60, until=lambda: not again.runControl.isBusy)
+    finish(again)
     assert value(again, "spleen_volume") == pytest.approx(true_ml(), rel=0.05)
 
 
@@ -257,7 +250,7 @@ def test_all_frames_of_a_sequence(a_panel, host_scene, run_to_end):
     a_panel.ui.applyButton.click()
     host.pump(0.05)
     a_panel.ui.applyButton.click()
-    host.pump(20, until=lambda: not a_panel.runControl.isBusy)
+    finish(a_panel, 20)
     assert browser.GetSelectedItemNumber() == 1
 
 
@@ -269,10 +262,10 @@ def test_the_demo_case_is_loaded_offline(a_panel, monkeypatch):
     monkeypatch.setattr(runs, "startDemo", lambda logic: real(logic, {"max_size": 24}))
     a_panel.ui.demoButton.click()
     assert a_panel.runControl.isBusy
-    host.pump(120, until=lambda: not a_panel.runControl.isBusy)
+    finish(a_panel, 120)
     assert a_panel.parameterNode.ct.GetName() == "Simulated patient before TACE"
     assert json.loads(a_panel.parameterNode.clinical) == CLINICAL
-    assert host_editor(a_panel, "bilirubin").text == "24"
+    assert editor(a_panel, "bilirubin").text == "24"
     assert a_panel.ui.patientSection.text == "Patient (13 of 19 values given)"
     assert a_panel.ui.applyButton.enabled
 
