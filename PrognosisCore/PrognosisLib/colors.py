@@ -24,6 +24,7 @@ SEGMENT_COLORS = {
     "Hematoma": (188, 65, 28),
     "Intraventricular hemorrhage": (233, 137, 64),
     "Perihematomal edema": (140, 224, 228),
+    "Hematoma at follow-up": (160, 120, 232),
     "Hematoma growth": (244, 214, 49),
 }
 # Readable as a thin line on gray; for segments of other names.

@@ -12,7 +12,7 @@ from typing import Any
 
 from .clinical_fields import ClinicalField, fields_of
 from .errors import InputError
-from .scores import LIVER_SCORES, TACE_SCORES, Score
+from .scores import HEMORRHAGE_SCORES, LIVER_SCORES, TACE_SCORES, Score
 
 EXTENSION_FOLDER = Path(__file__).resolve().parents[2]
 # A package names its libraries under this group, so that the command line finds their systems.
@@ -99,6 +99,18 @@ SYSTEMS: dict[str, System] = {
         segments=("Spleen", "Liver"),
         clinical=TACE_VALUES,
         scores=LIVER_SCORES + TACE_SCORES,
+    ),
+    "ich": System(
+        name="ich",
+        module="ICHExpansion",
+        pipeline="ICHPipeline",
+        roles=(Role("ct", "CT", "CT"), Role("followup", "Follow-up CT", "CT", required=False)),
+        segments=(
+            *("Hematoma", "Intraventricular hemorrhage", "Perihematomal edema"),
+            *("Hematoma at follow-up", "Hematoma growth"),
+        ),
+        clinical=HEMORRHAGE_VALUES,
+        scores=HEMORRHAGE_SCORES,
     ),
 }
 

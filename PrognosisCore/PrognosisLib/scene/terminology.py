@@ -71,6 +71,9 @@ ENTRIES: dict[str, Entry] = {
         ALTERED, HEMORRHAGE, SEGMENT_COLORS["Intraventricular hemorrhage"], ("SCT", "35764002", "Brain ventricle")
     ),
     "Perihematomal edema": Entry(ALTERED, ("SCT", "79654002", "Edema"), SEGMENT_COLORS["Perihematomal edema"], BRAIN),
+    "Hematoma at follow-up": Entry(
+        ALTERED, HEMORRHAGE, SEGMENT_COLORS["Hematoma at follow-up"], BRAIN, recognized=False
+    ),
     "Hematoma growth": Entry(ALTERED, HEMORRHAGE, SEGMENT_COLORS["Hematoma growth"], BRAIN, recognized=False),
 }
 
