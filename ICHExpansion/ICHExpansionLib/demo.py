@@ -66,9 +66,10 @@ def scans(max_size: int | None = None) -> tuple[SimulatedHead, SimulatedHead]:
 
 
 def _coarse(scan: ScanParameters, max_size: int | None) -> ScanParameters:
+    """Fewer and larger pixels; these hold less noise."""
     factor = max(1.0, scan.rows / (max_size or scan.rows))
     columns, rows = int(scan.columns / factor), int(scan.rows / factor)
-    return replace(scan, pixel_mm=scan.pixel_mm * factor, columns=columns, rows=rows)
+    return replace(scan, pixel_mm=scan.pixel_mm * factor, columns=columns, rows=rows, noise_hu=scan.noise_hu / factor)
 
 
 def demo_case(max_size: int | None = None) -> tuple[dict[str, Volume], dict[str, Any]]:

@@ -225,8 +225,8 @@ def test_every_library_file_imports_once_installed(installed):
 def test_installed_bundles_and_templates_are_found(installed):
     code = (
         "from pathlib import Path; from PrognosisLib.reporting import report; "
-        "from PrognosisLib.bundles.bundle import Bundle; from PrognosisLib.systems import SYSTEMS; "
-        "[Bundle.load(one.default_bundle(), name) for name, one in SYSTEMS.items()]; "
+        "from PrognosisLib.systems import SYSTEMS; "
+        "[one.make_pipeline() for one in SYSTEMS.values()]; "
         "print((Path(report.__file__).parent / 'templates' / 'report.html').is_file())"
     )
     assert run_python(code, installed, cwd=installed).split() == ["True"]
