@@ -58,9 +58,10 @@ class SliceEvidence:
             for k, row in content["features"].items():
                 features[int(k)] = row
             matrix = np.array(content["lattice"], float)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError):
             return None
-        return cls(features, matrix, shape) if matrix.shape == (4, 4) and len(shape) == 3 else None
+        good = matrix.shape == (4, 4) and len(shape) == 3 and np.isfinite(matrix).all() and np.isfinite(features).all()
+        return cls(features, matrix, shape) if good and abs(np.linalg.det(matrix)) > 1e-9 else None
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class AttentionModel:
         return Pooled(raw, score, shares.mean(axis=0))
 
     def head_weights(self, features: np.ndarray, areas_mm2: np.ndarray) -> np.ndarray:
-        """Attention (h, s); rows sum to 1, or are 0 where no slab has hematoma."""
+        """Attention (h, s); rows sum to 1. Without hematoma in any slab all of them count."""
         used = areas_mm2 >= SMALLEST_AREA_MM2
         if not used.any():
             used = areas_mm2 == areas_mm2.max(initial=-1.0)
@@ -134,6 +135,7 @@ class AttentionModel:
             arrays = {name: np.asarray(data[name], float) for name in cls.__dataclass_fields__}
             heads = len(arrays["gate_offsets"])
             shapes = {"gates": (heads, features), "effects": (heads, features), "volume_effects": (TERMS,)}
+            shapes |= {"gate_offsets": (heads,), "offset": (), "low": (), "high": ()}
             good = data["format"] == FORMAT and all(arrays[name].shape == shape for name, shape in shapes.items())
             good = good and all(np.isfinite(one).all() for one in arrays.values())
         except (KeyError, TypeError, ValueError):

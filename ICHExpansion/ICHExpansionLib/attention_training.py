@@ -90,7 +90,8 @@ def _tensors(patients: Sequence[PatientFeatures], scale: np.ndarray) -> tuple[to
     """Features (p, s, f), log areas and use (p, s), volume terms (p, v) and expected outcome (p,), padded."""
     most = max(len(p.features) for p in patients)
     features = np.zeros((len(patients), most, len(scale)), np.float32)
-    areas = np.zeros((len(patients), most), np.float32)
+    # Below any area: padding is never used, not even where no slab has hematoma.
+    areas = np.full((len(patients), most), -1.0, np.float32)
     for row, p in enumerate(patients):
         features[row, : len(p.features)] = p.features / scale
         areas[row, : len(p.areas_mm2)] = p.areas_mm2
