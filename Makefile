@@ -25,6 +25,7 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/spleen.py
+	$(BIN)/python Testing/benchmarks/ich.py
 
 screenshots: $(VENV)/.test
 	$(BIN)/python Testing/screenshots.py

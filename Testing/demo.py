@@ -10,7 +10,7 @@ from PrognosisLib import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data"
-SEED = 25
+SPLEEN_SEED, ICH_SEED = 25, 12
 
 
 def run(*arguments: object) -> None:
@@ -21,20 +21,33 @@ def run(*arguments: object) -> None:
     print(f"  ({time.perf_counter() - start:.0f} s)", flush=True)
 
 
+def simulate(system: str, seed: int, output: Path) -> Path:
+    """Folder of a simulated patient."""
+    folder = output / "simulated-patients" / system
+    run("simulate", system, "--cases", 1, "--seed", seed, "--output", folder)
+    return next(path.parent for path in folder.glob(f"*{seed:04d}/ct.nii.gz"))
+
+
 def main(output: Path) -> None:
     print("SpleenVolume on a simulated patient", flush=True)
-    run("simulate", "spleen", "--cases", 1, "--seed", SEED, "--output", output / "simulated-patients")
-    case = output / "simulated-patients" / f"simulated_{SEED:04d}"
+    case = simulate("spleen", SPLEEN_SEED, output)
     folders = [output / "spleen"]
     run(
         "spleen", "--ct", case / "ct.nii.gz", "--clinical", case / "clinical.json", "--cutoff-ml", 532,
-        "--output", folders[0],
+        "--output", folders[-1],
     )  # fmt: skip
     real = REAL / "abdomen-ct" / "totalsegmentator" / "example_ct.nii.gz"
     if real.exists():
         print("SpleenVolume on a real CT", flush=True)
         folders.append(output / "spleen-real")
-        run("spleen", "--ct", real, "--output", folders[1])
+        run("spleen", "--ct", real, "--output", folders[-1])
+    print("ICHExpansion on a simulated patient with a follow-up", flush=True)
+    case = simulate("ich", ICH_SEED, output)
+    folders.append(output / "ich")
+    run(
+        "ich", "--ct", case / "ct.nii.gz", "--followup", case / "followup.nii.gz",
+        "--clinical", case / "clinical.json", "--output", folders[-1],
+    )  # fmt: skip
     print("\nOpen these:")
     for folder in folders:
         for name in ("report.html", "scene.mrb", "results.csv"):

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from warm import describe, warm
 
-from PrognosisLib import headless
-from PrognosisLib.images.readers import read_volume
 from PrognosisLib.images.writers import write_volume
-from PrognosisLib.pipeline import Case
 from PrognosisLib.simulation.anatomy import AbdomenParameters
 from PrognosisLib.simulation.ct import simulate_abdomen
-from PrognosisLib.systems import SYSTEMS
 from PrognosisLib.volume import Volume
-from PrognosisLib.worker import Worker
 
 HERE = Path(__file__).resolve().parent
 # 0.78 mm pixels, 1.6 mm slices: 400 mm wide, 320 mm long.
@@ -58,43 +52,6 @@ def fresh(command: list[str]) -> tuple[float, float]:
     return float(seconds), float(megabytes)
 
 
-def warm(path: Path, rounds: int) -> None:
-    """From the file to nodes and table with a warm worker."""
-    headless.start()
-    import slicer
-
-    from PrognosisLib import scene
-
-    system = SYSTEMS["spleen"]
-    rows: list[dict[str, float]] = []
-    with Worker() as worker:
-        for _ in range(rounds + 1):
-            slicer.mrmlScene.Clear(0)
-            start = time.perf_counter()
-            volume = read_volume(path)
-            read = time.perf_counter()
-            worker.start_run(system.pipeline_path, system.default_bundle(), Case({"ct": volume}))
-            found = worker.wait()
-            back = time.perf_counter()
-            node = scene.fromVolume(volume)
-            scene.fromFindings(found, node, grid=volume.grid)
-            end = time.perf_counter()
-            stages = found.provenance["seconds"]
-            rows.append(
-                {
-                    "read the file": read - start,
-                    **stages,
-                    "to and from the worker": back - read - sum(stages.values()),
-                    "nodes and table": end - back,
-                    "total": end - start,
-                }
-            )
-        print(f"\nWarm, from file to nodes and table (median of {rounds} after one):")
-        for name in rows[-1]:
-            print(f"  {name:26s}{statistics.median(row[name] for row in rows[1:]):7.2f} s")
-        print(f"  {'peak memory of the worker':26s}{worker.peak_memory_mb:7.0f} MB")
-
-
 def compare(path: Path, folder: Path, rounds: int) -> None:
     """Fresh processes in turn, so that a drifting machine meets both."""
     ours = [sys.executable, str(HERE / "spleen_file_to_file.py"), str(path), str(folder / "ours.nii.gz")]
@@ -118,9 +75,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         path = arguments.ct or make_scan(Path(temporary))
-        shape = read_volume(path).array.shape
-        print(f"{shape[2]} x {shape[1]} x {shape[0]}, {path.stat().st_size / 1e6:.0f} MB, {os.cpu_count()} cores")
-        warm(path, arguments.rounds)
+        describe(path)
+        warm("spleen", {"ct": path}, arguments.rounds)
         print()
         compare(path, Path(temporary), arguments.rounds)
 
