@@ -111,6 +111,7 @@ SYSTEMS: dict[str, System] = {
         ),
         clinical=HEMORRHAGE_VALUES,
         scores=HEMORRHAGE_SCORES,
+        optional_settings=("expansion_ml", "expansion_percent"),
     ),
 }
 
