@@ -78,16 +78,16 @@ def model_at(name: str, models: Mapping[str, Mapping[str, Any]], definition: Def
     model = LogisticModel.from_dict(models[name])
     if definition == DEFAULT_DEFINITION:
         return model
-    table = _columns(models["cohort"])
+    table = _columns(models["cohort"], {one.name for one in model.predictors})
     x = np.column_stack([table[one.name] for one in model.predictors])
     y = definition.met(table["baseline_ml"], table["baseline_ml"] + table["growth_ml"])
     return refit_logistic(model, x, y, f"expansion {definition}")
 
 
-def _columns(cohort: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _columns(cohort: Mapping[str, Any], needed: set[str]) -> dict[str, np.ndarray]:
     try:
         columns = {name: np.asarray(values, float) for name, values in cohort["columns"].items()}
-        good = cohort["format"] == COHORT_FORMAT and {"baseline_ml", "growth_ml", DL_SCORE.name} <= set(columns)
+        good = cohort["format"] == COHORT_FORMAT and {"baseline_ml", "growth_ml", *needed} <= set(columns)
         good = good and len({len(one) for one in columns.values()}) == 1
         good = good and all(np.isfinite(one).all() for one in columns.values())
     except (KeyError, TypeError, ValueError, AttributeError):
