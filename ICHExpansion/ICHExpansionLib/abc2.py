@@ -1,7 +1,8 @@
 """The bedside volume of a hematoma, ABC/2, measured on its mask the way it is done with calipers on the slices.
 
-A and B are taken on the slice of the largest area, C counts slices. On a lattice that is tilted by up to MAX_TILT_DEG
-the slices are the image's own, as a reader sees them; beyond that the mask is laid on axial planes first.
+A and B are taken on the slice of the largest area; C is the number of slices times their distance, each slice counted
+whole: weights for partly filled slices are in use, but none is confirmed here. On a lattice that is tilted by up to
+MAX_TILT_DEG the slices are the image's own, as a reader sees them; beyond that the mask is laid on axial planes first.
 """
 
 from __future__ import annotations
@@ -18,9 +19,6 @@ from PrognosisLib.volume import Grid, ras_grid, resample
 Point = tuple[float, float, float]
 
 MAX_TILT_DEG = 30.0
-# Slices at least this full (against the largest) count whole or half; emptier ones not at all (Kothari et al.,
-# Stroke 1996;27:1304).
-WHOLE_SHARE, HALF_SHARE = 0.75, 0.25
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,10 @@ class Abc2:
     Args:
         a_mm: longest diameter on the slice of the largest area.
         b_mm: longest diameter perpendicular to A on that slice.
-        c_mm: slice distance x weighted count of slices (1, 0.5 or 0 by their area).
-        c_extent_mm: slice distance x number of slices from the first to the last: the craniocaudal extent.
-        volume_ml: A x B x c_mm / 2, the common bedside form. On an ellipsoid cut into thin slices the weighting makes
-            it about 35 % too small.
-        volume_extent_ml: A x B x c_extent_mm / 2, about 5 % too small on any ellipsoid.
+        c_mm: slice distance x number of slices from the first to the last: the craniocaudal extent.
+        volume_ml: A x B x C / 2, about 5 % too small on an ellipsoid, too large on most other shapes.
         voxel_volume_ml: what the mask's voxels add up to.
-        difference_percent, extent_difference_percent: the two above against the voxels' volume.
+        difference_percent: volume_ml against the voxels' volume.
         slices: number of slices that show the hematoma. slice_mm: their perpendicular distance.
         a_ends_ras, b_ends_ras: the calipers' ends.
         resampled: the mask had to be laid on axial planes.
@@ -45,12 +40,9 @@ class Abc2:
     a_mm: float
     b_mm: float
     c_mm: float
-    c_extent_mm: float
     volume_ml: float
-    volume_extent_ml: float
     voxel_volume_ml: float
     difference_percent: float
-    extent_difference_percent: float
     slices: int
     slice_mm: float
     a_ends_ras: tuple[Point, Point]
@@ -69,10 +61,6 @@ def measure_abc2(hematoma: Mask) -> Abc2:
     array, grid, resampled = _slices(hematoma)
     areas = np.count_nonzero(array, axis=(1, 2))
     present = np.flatnonzero(areas)
-    share = areas[present] / areas.max()
-    weight = np.count_nonzero(share >= WHOLE_SHARE) + 0.5 * np.count_nonzero(
-        (share >= HALF_SHARE) & (share < WHOLE_SHARE)
-    )
     step = grid.slice_distance
     extent = float(present[-1] - present[0] + 1) * step
     # Of several slices with the same area the middle one.
@@ -83,17 +71,14 @@ def measure_abc2(hematoma: Mask) -> Abc2:
     b_ends = plane.longest_across(*a_ends)
     a, b = (float(np.linalg.norm(np.subtract(*ends))) for ends in (a_ends, b_ends))
     voxels = hematoma.voxel_volume_ml
-    weighted, whole = (a * b * c / 2000.0 for c in (weight * step, extent))
+    volume = a * b * extent / 2000.0
     return Abc2(
         a_mm=a,
         b_mm=b,
-        c_mm=float(weight * step),
-        c_extent_mm=extent,
-        volume_ml=float(weighted),
-        volume_extent_ml=float(whole),
+        c_mm=extent,
+        volume_ml=volume,
         voxel_volume_ml=voxels,
-        difference_percent=100.0 * (weighted / voxels - 1.0),
-        extent_difference_percent=100.0 * (whole / voxels - 1.0),
+        difference_percent=100.0 * (volume / voxels - 1.0),
         slices=len(present),
         slice_mm=step,
         a_ends_ras=_points(a_ends),

@@ -128,9 +128,10 @@ def volume_rows(masks: Mapping[str, Mask], signs: Signs, boundary_mm: float) -> 
             "Volume by ABC/2",
             abc.volume_ml,
             "mL",
-            method=f"{lengths}, measured on the mask; slices count whole from 75 % of the largest area, half from 25 %",
-            note="the bedside estimate; the volume of the mask is the measurement. Published: ABC/2 was 7 % (round) to "
-            "32 % (several parts) too large on planimetry (Huttner et al., 83 patients; published, other data)",
+            method=f"{lengths}, measured on the mask: longest diameter on the largest slice, the longest one across it, "
+            f"and {abc.slices} slices of {abc.slice_mm:.1f} mm",
+            note="the bedside estimate; the volume of the mask is the measurement. ABC/2 was 7 % (round) to 32 % "
+            "(several parts) too large against planimetry (Huttner et al., 83 patients; published, other data)",
             group=VOLUMES,
             place=abc.a_ends_ras[0],
         ),
@@ -140,7 +141,6 @@ def volume_rows(masks: Mapping[str, Mask], signs: Signs, boundary_mm: float) -> 
             abc.difference_percent,
             "%",
             method="ABC/2 / hematoma volume - 1",
-            note=f"{abc.extent_difference_percent:+.0f} % with C as the whole extent of {abc.c_extent_mm / 10:.1f} cm",
             group=VOLUMES,
         ),
     ]

@@ -17,13 +17,14 @@ from PrognosisLib.volume import AIR_HU, Grid, Volume, resample
 
 from .attention import SliceEvidence
 from .brain import Brain
-from .labels import EDEMA, EXTRA_AXIAL, HEMATOMA, SEGMENTS, VENTRICULAR
+from .labels import BACKGROUND, EDEMA, EXTRA_AXIAL, HEMATOMA, SEGMENTS, VENTRICULAR
 from .network import EVIDENCE_PIXELS, normalize, with_neighbors
 from .slices import to_slices
 
-HEAD_MARGIN_MM = 14.0  # around the brain's box
+HEAD_MARGIN_MM = 8.0  # around the brain's box
 OUTSIDE_MM = 8  # blood farther outside the skull's inside than this is none
 FAR_OUTSIDE = -20.0
+NOTHING = -10.0  # log-odds where nothing was looked for
 SMALLEST_ML = {HEMATOMA: 0.25, VENTRICULAR: 0.25, EDEMA: 0.1, EXTRA_AXIAL: 1.0}
 SMALLEST_SHARE = 0.02  # of the largest component of its class
 # Blood is never denser than this; a component with more such voxels than the share is a calcification.
@@ -67,12 +68,12 @@ def segment_head(
     """
     with watch("slices"):
         slices = to_slices(volume, _corners(brain), fill=0.0 if brain.windowed else AIR_HU)
+        inside = _near_brain(brain, slices.grid)
     progress(0.25, "Looking for blood")
     with watch("network"):
-        logits, detection, features, maps = run_network(network, slices.array)
+        logits, detection, features, maps = run_network(network, slices.array, inside.any(axis=(1, 2)))
     progress(0.7, "Drawing the masks")
     with watch("masks"):
-        inside = _near_brain(brain, slices.grid)
         margins = {}
         for label in (HEMATOMA, VENTRICULAR, EDEMA, EXTRA_AXIAL):
             margin = np.where(inside, margin_of(logits, label), np.float32(FAR_OUTSIDE))
@@ -96,17 +97,30 @@ def segment_head(
 def hematoma_margin(volume: Volume, brain: Brain, network: Network) -> tuple[np.ndarray, Volume]:
     """Log-odds of hematoma (s, j, i) on the slice lattice, cleaned as for the mask, and the slices."""
     slices = to_slices(volume, _corners(brain), fill=0.0 if brain.windowed else AIR_HU)
-    logits = run_network(network, slices.array)[0]
     inside = _near_brain(brain, slices.grid)
+    logits = run_network(network, slices.array, inside.any(axis=(1, 2)))[0]
     margin = np.where(inside, margin_of(logits, HEMATOMA), np.float32(FAR_OUTSIDE))
     return _keep(margin, slices, HEMATOMA, brain.windowed), slices
 
 
-def run_network(network: Network, hu: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Logits (s, c, j, i), detection probability (s,), features (s, f) and evidence (s, f, j/4, i/4) of slabs in HU."""
-    image = with_neighbors(normalize(hu))
+def run_network(
+    network: Network, hu: np.ndarray, used: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Logits (s, c, j, i), detection probability (s,), features (s, f) and evidence (s, f, j/4, i/4) of slabs in HU.
+
+    Args:
+        used: bool (s,), slabs that hold brain; the others are background without being looked at.
+    """
+    image = with_neighbors(normalize(hu))[used]
     parts = [network.outputs(image[n : n + BATCH]) for n in range(0, len(image), BATCH)]
-    logits, detection, features, maps = (np.concatenate(one) for one in zip(*parts, strict=True))
+    found = [np.concatenate(one) for one in zip(*parts, strict=True)]
+    filled = []
+    for one, empty in zip(found, (NOTHING, NOTHING, 0.0, 0.0), strict=True):
+        whole = np.full((len(hu), *one.shape[1:]), empty, np.float32)
+        whole[used] = one
+        filled.append(whole)
+    logits, detection, features, maps = filled
+    logits[~used, BACKGROUND] = -NOTHING
     return logits, 1 / (1 + np.exp(-detection[:, 0])), features, maps
 
 

@@ -182,7 +182,7 @@ def test_every_slab_is_seen_once_with_its_neighbors_in_batches():
             return super().outputs(image)
 
     hu = np.random.default_rng(0).uniform(-20, 120, (37, 64, 32)).astype(np.float32)
-    logits, detection, features, maps = run_network(Watching(), hu)
+    logits, detection, features, maps = run_network(Watching(), hu, np.ones(37, bool))
     image = np.concatenate(seen)
     assert [len(one) for one in seen] == [16, 16, 5]
     inner = np.clip(hu, 0, 80) / 40 - 1
@@ -192,6 +192,18 @@ def test_every_slab_is_seen_once_with_its_neighbors_in_batches():
     np.testing.assert_allclose(image[0, 0], inner[0], atol=1e-6)
     np.testing.assert_allclose(image[-1, 2], inner[-1], atol=1e-6)
     assert (len(logits), len(detection), len(features), len(maps)) == (37,) * 4
+
+
+def test_slabs_without_brain_are_background_without_being_looked_at():
+    hu = np.full((6, 32, 32), 70.0, np.float32)
+    used = np.array([False, True, True, True, False, False])
+    logits, detection, features, maps = run_network(Bright(), hu, used)
+    blood = np.argmax(logits, axis=1) == HEMATOMA
+    assert blood[used].all()
+    assert not blood[~used].any()
+    assert (detection[~used] < 0.01).all()
+    assert not features[~used].any()
+    assert not maps[~used].any()
 
 
 def test_keep_pushes_specks_outside_and_nothing_else():
