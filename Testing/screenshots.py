@@ -1,4 +1,4 @@
-"""`make screenshots`: the pictures of the README and the docs, from simulated data only, with the bundle that ships.
+"""`make screenshots`: the pictures of the README and the docs, from simulated data only, with the bundles that ship.
 
 Panels are drawn by the host on PySide6, so their style differs from Slicer's; the data and the panel's code do not.
 """
@@ -8,10 +8,13 @@ from __future__ import annotations
 import argparse
 import base64
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / folder) for folder in ("PrognosisCore", "SpleenVolume", "Testing")]
+sys.path[:0] = [str(ROOT / folder) for folder in ("PrognosisCore", "SpleenVolume", "ICHExpansion", "Testing")]
 
 import host  # noqa: E402
 
@@ -19,40 +22,68 @@ WIDTH = 430
 PAGE_WIDTH = 760
 
 
-def main(folder: Path, max_size: int | None, bundle: Path | None) -> None:
-    """Drives SpleenVolume's panel from the demo case to the report and writes a picture of each state."""
+@dataclass(frozen=True)
+class Tour:
+    """The pictures of one panel.
+
+    Args:
+        module: its name.
+        prefix: of the file names of the panel's pictures.
+        report, overview: file names of the pictures of the report and of image, surface and curves.
+        window: of the overview's slices, (width, level) in HU.
+        prepare: what a person sets in the panel before Apply.
+    """
+
+    module: str
+    prefix: str
+    report: str
+    overview: str
+    window: tuple[float, float]
+    prepare: Callable[[Any], None] = lambda ui: None
+
+
+TOURS = (
+    Tour("SpleenVolume", "panel", "report", "spleen-volume", (400, 40), lambda ui: ui.cutoffCheckBox.click()),
+    Tour("ICHExpansion", "ich-panel", "ich-report", "ich-expansion", (80, 40)),
+)
+
+
+def main(tour: Tour, folder: Path, max_size: int | None, bundle: Path | None) -> None:
+    """Drives a panel from the demo case to the report and writes a picture of each state."""
     folder.mkdir(parents=True, exist_ok=True)
-    panel = host.makeWidget("SpleenVolume")
+    panel = host.makeWidget(tour.module)
     ui = panel.ui
     if bundle is not None:
         panel.parameterNode.bundle = str(bundle)
     from PrognosisLib import runs
     from PrognosisLib.worker import shared_worker
 
+    def save(state: str) -> None:
+        picture(panel, folder / f"{tour.prefix}-{state}.png")
+
     panel.runControl.start(
         lambda: runs.startDemo(panel.logic, {"max_size": max_size}), panel._onDemoDone, "Making the simulated patient"
     )
     wait(panel)
-    ui.cutoffCheckBox.click()
-    picture(panel, folder / "panel-ready.png")
+    tour.prepare(ui)
+    save("ready")
     ui.patientSection.collapsed = ui.settingsSection.collapsed = False
-    picture(panel, folder / "panel-values.png")
+    save("values")
     ui.patientSection.collapsed = ui.settingsSection.collapsed = True
     ui.applyButton.click()
     host.pump(120, until=lambda: ui.progressBar.value >= 10)
-    picture(panel, folder / "panel-running.png")
+    save("running")
     wait(panel)
-    picture(panel, folder / "panel-results.png")
-    result = panel.results.current()
-    spleen_picture(result, folder / "spleen-volume.png")
+    save("results")
+    overview(panel.results.current(), tour.window, folder / f"{tour.overview}.png")
     ui.resultsSection.collapsed = ui.inputsSection.collapsed = True
     ui.aboutSection.collapsed = False
-    picture(panel, folder / "panel-about.png")
+    save("about")
     host.answer(str(folder))
     ui.reportButton.click()
     wait(panel)
     report = folder / "report.html"
-    page_picture(report.read_text(encoding="utf-8"), folder / "report.png")
+    page_picture(report.read_text(encoding="utf-8"), folder / f"{tour.report}.png")
     report.unlink()
     host.dialogs()
     host.close(panel)
@@ -81,27 +112,31 @@ def picture(panel, path: Path) -> None:
     print(path)
 
 
-def spleen_picture(result, path: Path) -> None:
-    """Slices with outlines, the surface, and the survival curves, one below the other."""
+def overview(result: Any, window: tuple[float, float], path: Path) -> None:
+    """Slices with outlines and the heat maps, one below the other, then surface and curves side by side."""
     import io
 
     from PIL import Image
 
-    from PrognosisLib.reporting.report import chart_images, slice_images
+    from PrognosisLib.reporting.report import chart_images, heat_map_images, slice_images
 
-    volume = result.case.volumes["ct"]
-    parts = [*slice_images(result.findings, volume)[:2], *chart_images(result.findings)]
-    images = [Image.open(io.BytesIO(part.png)).convert("RGB") for part in parts]
-    slices, *below = images
-    width = 1200
-    scaled = slices.resize((width, round(slices.height * width / slices.width)))
-    height = 430
+    findings, volume = result.findings, result.case.volumes["ct"]
+    slices, *surface = slice_images(findings, volume, window)[:2]
+    wide = [slices, *heat_map_images(findings, volume, window)]
+    narrow = [*surface, *chart_images(findings)]
+    width, height = 1200, 430
+    rows = [Image.open(io.BytesIO(part.png)).convert("RGB") for part in wide]
+    rows = [image.resize((width, round(image.height * width / image.width))) for image in rows]
+    below = [Image.open(io.BytesIO(part.png)).convert("RGB") for part in narrow]
     below = [image.resize((round(image.width * height / image.height), height)) for image in below]
-    sheet = Image.new("RGB", (width, scaled.height + height), "white")
-    sheet.paste(scaled, (0, 0))
+    sheet = Image.new("RGB", (width, sum(image.height for image in rows) + (height if below else 0)), "white")
+    top = 0
+    for image in rows:
+        sheet.paste(image, (0, top))
+        top += image.height
     left = (width - sum(image.width for image in below)) // 2
     for image in below:
-        sheet.paste(image, (max(0, left), scaled.height))
+        sheet.paste(image, (max(0, left), top))
         left += image.width
     sheet.quantize(256).save(path, optimize=True)
     print(path)
@@ -133,7 +168,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--max-size", type=int, help="bounds the demo's voxels along any axis, for a quick trial")
-    parser.add_argument("--bundle", type=Path, help="another bundle than the one that ships")
+    parser.add_argument("--bundle", type=Path, help="another bundle than the one that ships, of the module")
+    parser.add_argument("--module", choices=[tour.module for tour in TOURS], help="this panel only")
     arguments = parser.parse_args()
     host.start()
-    main(arguments.output, arguments.max_size, arguments.bundle)
+    for tour in TOURS:
+        if arguments.module in (None, tour.module):
+            main(tour, arguments.output, arguments.max_size, arguments.bundle)
