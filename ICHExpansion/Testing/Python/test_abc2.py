@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ICHExpansionLib.abc2 import measure_abc2
 
+from ICHExpansionLib.abc2 import measure_abc2
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Mask
 from PrognosisLib.volume import Grid

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ICHExpansionLib.registration import (
     Registration,
     judge,
@@ -19,7 +20,6 @@ from ICHExpansionLib.registration import (
     rotation_matrix,
 )
 from ICHExpansionLib.skull import find_skull
-
 from PrognosisLib.errors import Cancelled
 from PrognosisLib.volume import AIR_HU, Grid, Volume, resample
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ICHExpansionLib.signs import measure_signs, signs_of_arrays
 from scipy import ndimage
 
+from ICHExpansionLib.signs import measure_signs, signs_of_arrays
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Mask
 from PrognosisLib.volume import Grid, Volume
