@@ -60,11 +60,12 @@ nominal too. Intraventricular and extra-axial blood was learned from BHSD slices
 {interval}
 
 ## Expansion: simulated cohort
-No public data has follow-up hematomas. Outcomes were simulated on the simulated images from a documented causal model
+No public data has follow-up hematomas. Outcomes were simulated on the simulated and the real training images from a
+documented causal model
 (ICHExpansionLib/simulation/causes.py: volume, density heterogeneity, shape irregularity, islands, black hole,
-intraventricular blood, time from onset, anticoagulant, antiplatelet, pressure). Every number that comes from the models
-says "simulated cohort". An oracle is the best that the causal model allows: from the image's true causes, from the
-clinical values, from all.
+intraventricular blood, time from onset, anticoagulant, antiplatelet, pressure). The causes were measured on the truth
+masks, of simulated images before noise was added. Every number that comes from the models says "simulated cohort". An
+oracle is the best that the causal model allows: from the image's true causes, from the clinical values, from all.
 
 {expansion}
 

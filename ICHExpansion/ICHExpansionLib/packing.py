@@ -25,6 +25,7 @@ from .fitting import FILES, load_case
 from .labels import CLASSES
 from .network import CHANNELS, NAME, OUTPUTS, WIDTHS
 from .outcomes import cohort_table, fit_models
+from .real_outcomes import with_outcome
 from .simulation.patients import TRAINING_PIXEL_MM, write_bloodless, write_cohort
 from .slices import MULTIPLE
 from .validation import summarize
@@ -44,7 +45,7 @@ def write_ich_bundle(
     output: Path,
     network: nn.Module,
     record: dict[str, Any],
-    simulated: Sequence[CohortCase],
+    with_blood: tuple[Sequence[CohortCase], Sequence[CohortCase]],
     held_out: Sequence[CohortCase],
     work: Path,
     draws: int,
@@ -54,7 +55,8 @@ def write_ich_bundle(
 
     Args:
         record: how the network was trained, for the metadata and the model card.
-        simulated: simulated patients that teach attention and risk models.
+        with_blood: simulated patients, and real training cases, on whose images outcomes are simulated: they teach
+            attention and risk models.
         held_out: real cases that measure and calibrate; they must not be in the training.
         draws: clinical values and outcomes drawn for each simulated image.
         tests: first seed and number of the simulated test patients.
@@ -64,14 +66,16 @@ def write_ich_bundle(
     draft = _written(work / "draft", facts, files, "Draft, not measured yet.\n").path
     facts["interval"] = calibrate(draft, held_out)
     logit, seed = facts["interval"]["logit"], record["seed"]
-    known = [one.features for one in collect(draft, simulated, work / "found-training", logit)]
+    simulated, real = with_blood
+    patients = [*simulated, *filter(None, map(with_outcome, real))]
+    known = [one.features for one in collect(draft, patients, work / "found-training", logit)]
     attention = train_attention(known, seed)
     test_cases = _test_cases(work, *tests)
     unseen = collect(draft, test_cases, work / "found-test", logit)
-    train = _table(simulated, known, out_of_fold(known, seed), draws, seed)
+    train = _table(patients, known, out_of_fold(known, seed), draws, seed)
     scores = [score_of(attention, one.features) for one in unseen]
     test = _table(test_cases, [one.features for one in unseen], scores, 1, seed)
-    test["oracle_clinical"] = clinical_optimum(simulated, known, test, seed)
+    test["oracle_clinical"] = clinical_optimum(patients, known, test, seed)
     models = fit_models(
         train, test, {"function": "ICHExpansionLib.outcomes.fit_models", **_seeds(record, draws, tests)}
     )

@@ -73,7 +73,8 @@ def train(
     }
     draws = min(MOST_DRAWS, max(1, risk_patients // max(1, simulated)))
     tests = min(TEST_PATIENTS, max(20, simulated))
-    return write_ich_bundle(output, network, record, with_blood, kept_out, work, draws, (seed + TEST_SEED, tests))
+    teachers = (with_blood, [case for case in real if not case.is_simulated])
+    return write_ich_bundle(output, network, record, teachers, kept_out, work, draws, (seed + TEST_SEED, tests))
 
 
 def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Path]:
