@@ -145,13 +145,14 @@ def draw_bleed(c: Canvas, b: BleedParameters, points: np.ndarray) -> Blood:
     reach = 1.9 * (3000.0 * b.volume_ml / (4 * np.pi)) ** (1 / 3) + 14.0
     box = c.grid.box(np.subtract(b.center, reach), np.add(b.center, reach), 6.0)
     part = c.part(np.subtract(b.center, reach), np.add(b.center, reach), 6.0)
-    if part is None:
+    scanned = _scanned_share(c.grid, b)
+    if part is None or not scanned:
         return Blood(*shares)
     q = points[(slice(None), *box)]
     allowed = (part.regions["brain"] > 0.5) & ~_other_side(q, b)
     shape, main = _clot(part.grid, q, b, rng)
     voxel_ml = abs(np.linalg.det(c.grid.matrix[:3, :3])) / 1000.0
-    level = _level(np.where(allowed, shape, np.float32(1e3)), b.volume_ml, voxel_ml)
+    level = _level(np.where(allowed, shape, np.float32(1e3)), b.volume_ml * scanned, voxel_ml)
     clot = coverage(shape - level, 1.4) * allowed
     fill = shares[1][box]
     fill *= 1 - clot
@@ -173,6 +174,22 @@ def _other_side(q: np.ndarray, b: BleedParameters) -> np.ndarray:
     return under | across | (z < floor_of_skull(x, y))
 
 
+def _scanned_share(grid: Grid, b: BleedParameters) -> float:
+    """How much (0..1) of the clot, taken for an ellipsoid, the grid holds; 1 but for clots that the scan cuts."""
+    steps = np.linspace(-1, 1, 21)
+    ball = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
+    ball = ball[(ball**2).sum(axis=1) <= 1]
+    points = (ball * _radii(b)) @ rotation(b.turn) + b.center
+    ijk = (points - grid.matrix[:3, 3]) @ np.linalg.inv(grid.matrix[:3, :3]).T
+    return float(np.all((ijk >= -0.5) & (ijk <= np.array(grid.shape[::-1]) - 0.5), axis=1).mean())
+
+
+def _radii(b: BleedParameters) -> np.ndarray:
+    """Half axes of the main clot, mm."""
+    radius = (3000.0 * b.volume_ml / (4 * np.pi)) ** (1 / 3)
+    return radius * np.asarray(b.elongation) / np.cbrt(np.prod(b.elongation))
+
+
 def _level(shape: np.ndarray, volume_ml: float, voxel_ml: float) -> float:
     """The value below which the shape fills the volume."""
     count = round(volume_ml / voxel_ml)
@@ -185,7 +202,7 @@ def _level(shape: np.ndarray, volume_ml: float, voxel_ml: float) -> float:
 def _clot(grid: Grid, q: np.ndarray, b: BleedParameters, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Distance-like field of the clot with its buds and islands, and of the main clot alone."""
     radius = (3000.0 * b.volume_ml / (4 * np.pi)) ** (1 / 3)
-    radii = radius * np.asarray(b.elongation) / np.cbrt(np.prod(b.elongation))
+    radii = _radii(b)
     turn = rotation(b.turn)
     lobes = RandomField(rng, (1.1 * radius, 2.4 * radius), 32).on(grid)
     fringe = RandomField(rng, (0.45 * radius, 1.0 * radius), 32).on(grid)

@@ -173,7 +173,7 @@ def test_margin_is_the_log_odds_of_one_class():
     assert np.isfinite(margin_of(far, 0)).all()
 
 
-def test_every_slab_is_seen_once_with_its_neighbors_in_batches():
+def test_every_slab_with_brain_is_seen_once_with_its_neighbors_in_batches():
     seen = []
 
     class Watching(Bright):
@@ -181,29 +181,41 @@ def test_every_slab_is_seen_once_with_its_neighbors_in_batches():
             seen.append(image)
             return super().outputs(image)
 
-    hu = np.random.default_rng(0).uniform(-20, 120, (37, 64, 32)).astype(np.float32)
-    logits, detection, features, maps = run_network(Watching(), hu, np.ones(37, bool))
+    hu = np.random.default_rng(0).uniform(-20, 120, (41, 64, 32)).astype(np.float32)
+    used = np.ones(41, bool)
+    used[[0, 1, 7, 40]] = False
+    logits, detection, features, maps = run_network(Watching(), hu, used)
     image = np.concatenate(seen)
     assert [len(one) for one in seen] == [16, 16, 5]
     inner = np.clip(hu, 0, 80) / 40 - 1
-    np.testing.assert_allclose(image[:, 1], inner, atol=1e-6)
-    np.testing.assert_allclose(image[1:, 0], inner[:-1], atol=1e-6)
-    np.testing.assert_allclose(image[:-1, 2], inner[1:], atol=1e-6)
-    np.testing.assert_allclose(image[0, 0], inner[0], atol=1e-6)
-    np.testing.assert_allclose(image[-1, 2], inner[-1], atol=1e-6)
-    assert (len(logits), len(detection), len(features), len(maps)) == (37,) * 4
-
-
-def test_slabs_without_brain_are_background_without_being_looked_at():
-    hu = np.full((6, 32, 32), 70.0, np.float32)
-    used = np.array([False, True, True, True, False, False])
-    logits, detection, features, maps = run_network(Bright(), hu, used)
-    blood = np.argmax(logits, axis=1) == HEMATOMA
-    assert blood[used].all()
-    assert not blood[~used].any()
-    assert (detection[~used] < 0.01).all()
+    np.testing.assert_allclose(image[:, 1], inner[used], atol=1e-6)
+    np.testing.assert_allclose(image[:, 0], inner[np.flatnonzero(used) - 1], atol=1e-6)
+    np.testing.assert_allclose(image[:, 2], inner[np.flatnonzero(used) + 1], atol=1e-6)
+    assert (len(logits), len(detection), len(features), len(maps)) == (41,) * 4
+    # What was not looked at is background, without features.
+    assert (logits[~used].argmax(axis=1) == 0).all()
+    assert detection[~used].max() < 0.01
     assert not features[~used].any()
     assert not maps[~used].any()
+    wanted = Bright().outputs(image[3:4])
+    for one, part in zip((logits, features, maps), (wanted[0], wanted[2], wanted[3]), strict=True):
+        np.testing.assert_allclose(one[used][3], part[0], atol=1e-6)
+
+
+def test_the_first_and_the_last_slab_are_their_own_neighbors():
+    seen = []
+
+    class Watching(Bright):
+        def outputs(self, image):
+            seen.append(image)
+            return super().outputs(image)
+
+    hu = np.random.default_rng(0).uniform(0, 80, (3, 32, 32)).astype(np.float32)
+    run_network(Watching(), hu, np.ones(3, bool))
+    (image,) = seen
+    np.testing.assert_array_equal(image[0, 0], image[0, 1])
+    np.testing.assert_array_equal(image[2, 2], image[2, 1])
+    np.testing.assert_array_equal(image[1, 0], image[0, 1])
 
 
 def test_keep_pushes_specks_outside_and_nothing_else():
