@@ -212,7 +212,8 @@ def clinical_probability(many: pandas.DataFrame, table: pandas.DataFrame, names:
     """What a logistic regression on all clinical values, learned from many drawn patients, tells of others (n,)."""
     import statsmodels.api as sm
 
-    x, y = many[list(names)].to_numpy(float), many["expansion"].to_numpy(float)
+    names = [name for name in names if many[name].nunique() > 1]
+    x, y = many[names].to_numpy(float), many["expansion"].to_numpy(float)
     means, spread = x.mean(axis=0), x.std(axis=0) + 1e-9
 
     def design(values: np.ndarray) -> np.ndarray:
@@ -222,7 +223,7 @@ def clinical_probability(many: pandas.DataFrame, table: pandas.DataFrame, names:
     binary = np.array([len(np.unique(column)) == 2 for column in x.T])
     keep = np.concatenate([[True], np.ones(len(names), bool), ~binary])
     fitted = sm.Logit(y, design(x)[:, keep]).fit(disp=0)
-    return np.asarray(fitted.predict(design(table[list(names)].to_numpy(float))[:, keep]))
+    return np.asarray(fitted.predict(design(table[names].to_numpy(float))[:, keep]))
 
 
 def predictions(models: Mapping[str, LogisticModel], table: pandas.DataFrame) -> dict[str, np.ndarray]:
