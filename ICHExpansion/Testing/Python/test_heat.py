@@ -75,7 +75,7 @@ def test_the_map_follows_the_exact_shares(case):
     areas = slab_areas(hematoma.array, hematoma.start, hematoma.grid.ijk_to_ras, found.evidence)
     exact = model((2.0, 1.0)).heat(found.evidence.features, areas, found.maps, found.share)
     heat = drawn(found).array
-    np.testing.assert_allclose(heat.sum(axis=(1, 2)) / heat.sum(), exact.sum(axis=(1, 2)) / exact.sum(), atol=0.01)
+    np.testing.assert_allclose(heat.sum(axis=(1, 2)) / heat.sum(), exact.sum(axis=(1, 2)) / exact.sum(), atol=0.02)
 
 
 def test_an_edit_that_empties_slabs_cools_them(case):
