@@ -1,9 +1,10 @@
 """The DL score: slice features pooled by attention into one number per patient, and its exact heat map.
 
-Several attention heads weigh the slices; each pools the network's features of the hematoma's slices, and a linear form
-adds them up with functions of the volumes. The sum is normalized to [0, 1] between the 1st and 99th percentile of the
-training patients: the paper says that slice outputs become one normalized score and no more, so that the normalization
-and the pooling were chosen here. numpy only; training is in attention_training.py.
+Several attention heads weigh the slices; each pools the network's features of the hematoma's slices. A linear form adds
+them up with the features' sum over all slices (several islands count more than one) and with functions of the volumes.
+The result is normalized to [0, 1] between the 1st and 99th percentile of the training patients: the paper says that
+slice outputs become one normalized score and no more, so that normalization and pooling were chosen here. numpy only;
+training is in attention_training.py.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class AttentionModel:
 
     Args:
         gates: (h, f), and gate_offsets (h,): attention of each head.
-        effects: (h, f), what each head's pooled features add.
+        effects: (h, f), what each head's pooled features add; sum_effects: (f,), what their sum over slabs adds.
         volume_effects: (v,), for `volume_terms`; offset: constant.
         low, high: raw scores that become 0 and 1.
     """
@@ -87,6 +88,7 @@ class AttentionModel:
     gates: np.ndarray
     gate_offsets: np.ndarray
     effects: np.ndarray
+    sum_effects: np.ndarray
     volume_effects: np.ndarray
     offset: float
     low: float
@@ -100,7 +102,7 @@ class AttentionModel:
         """
         shares = self.head_weights(features, areas_mm2)
         raw = self.offset + float(self.volume_effects @ volume_terms(volume_ml, ventricular_ml))
-        raw += float(np.einsum("hs,sf,hf->", shares, features, self.effects))
+        raw += float((self._slab_effects(shares) * features).sum())
         score = float(np.clip((raw - self.low) / (self.high - self.low), 0.0, 1.0))
         return Pooled(raw, score, shares.mean(axis=0))
 
@@ -114,6 +116,10 @@ class AttentionModel:
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
 
+    def _slab_effects(self, shares: np.ndarray) -> np.ndarray:
+        """What each feature of each slab adds (s, f), for the heads' attention (h, s)."""
+        return np.einsum("hs,hf->sf", shares, self.effects) + (shares.max(axis=0) > 0)[:, None] * self.sum_effects
+
     def heat(self, features: np.ndarray, areas_mm2: np.ndarray, evidence: np.ndarray, share: np.ndarray) -> np.ndarray:
         """What every pixel adds to the raw score through the slice features, (s, j, i); the sum is their part of it.
 
@@ -121,7 +127,7 @@ class AttentionModel:
             evidence: (s, f, j, i) as the network gives it; share: (s, j, i), probability of hematoma on its pixels.
         """
         total = share.sum(axis=(1, 2)) + SMALLEST_SUM
-        weight = np.einsum("hs,hf->sf", self.head_weights(features, areas_mm2), self.effects) / total[:, None]
+        weight = self._slab_effects(self.head_weights(features, areas_mm2)) / total[:, None]
         return np.einsum("sf,sfji->sji", weight, evidence, optimize=True) * share
 
     def to_dict(self) -> dict[str, Any]:
@@ -135,6 +141,7 @@ class AttentionModel:
             arrays = {name: np.asarray(data[name], float) for name in cls.__dataclass_fields__}
             heads = len(arrays["gate_offsets"])
             shapes = {"gates": (heads, features), "effects": (heads, features), "volume_effects": (TERMS,)}
+            shapes["sum_effects"] = (features,)
             shapes |= {"gate_offsets": (heads,), "offset": (), "low": (), "high": ()}
             good = data["format"] == FORMAT and all(arrays[name].shape == shape for name, shape in shapes.items())
             good = good and all(np.isfinite(one).all() for one in arrays.values())

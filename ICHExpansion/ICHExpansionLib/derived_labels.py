@@ -1,6 +1,6 @@
 """Labels of real head CT for training: the hematoma that an edema rim encloses, and colored masks of single slices.
 
-Two public sets are read, neither of which is part of this project (see docs/training-ich.md for their terms):
+Two public sets are read, neither of which is part of this project (see docs/training.md for their terms):
 
 - PHE-SICH-CT-IDS: 8-bit CT windowed to [0, 80] HU with masks of the perihematomal edema. The hematoma is derived: the
   bright region that the edema rim encloses. Bright places that may be blood but that no rim explains are ignored.

@@ -38,6 +38,15 @@ def simulate_for_training(work: Path, patients: int, seed: int) -> tuple[list[Co
     return read_cohort(made, FILES), read_cohort(without, FILES) if without else []
 
 
+def simulate_more(work: Path, seed: int, after: int, patients: int) -> list[CohortCase]:
+    """Further simulated patients, whose images the network is not trained on."""
+    if patients <= 0:
+        return []
+    first = seed + TRAINING_SEED + after
+    made = write_cohort(work / "simulated-more", range(first, first + patients), TRAINING_PIXEL_MM, followup=False)
+    return read_cohort(made, FILES)
+
+
 def slice_cases(cases: Sequence[CohortCase]) -> list[SliceCase]:
     return [SliceCase.from_volumes(c.case, *load_case(c), simulated=c.is_simulated) for c in cases]
 

@@ -131,7 +131,6 @@ def registration_flag(found: Registration) -> Flag:
         "error",
         f"The follow-up could not be laid on the first CT: {found.reason[:1].lower()}{found.reason[1:]} "
         "No growth map was made.",
-        GROWTH,
     )
 
 

@@ -23,6 +23,8 @@ def growth_rows(
     evidence = FollowupEvidence.from_json(later.evidence)
     if evidence is None and later.is_empty:
         return []
+    if evidence is not None and later.is_empty and not evidence.native_ml:
+        return [_nothing_row(), _registration_row(evidence)]
     before, before_ends = _volume(hematoma, boundary_mm)
     after, ends, how = _after(later, evidence, boundary_mm)
     growth = after - before
@@ -88,6 +90,19 @@ def _after(later: Mask, evidence: FollowupEvidence | None, boundary_mm: float) -
         return evidence.native_ml, ends, "voxel count x voxel volume in the follow-up CT itself"
     value, ends = _volume(later, boundary_mm)
     return value, ends, "voxel count x voxel volume of the segment on the first CT's voxels"
+
+
+def _nothing_row() -> Measurement:
+    """Stands for growth where no blood was found at follow-up: a growth of minus 100 % would say too much."""
+    return Measurement(
+        "followup_volume",
+        "Hematoma volume at follow-up",
+        None,
+        "mL",
+        method="no hematoma was found in the follow-up CT",
+        note="none, removed by surgery, or missed: draw it as 'Hematoma at follow-up' if it is there",
+        group=GROUP,
+    )
 
 
 def _registration_row(evidence: FollowupEvidence) -> Measurement:

@@ -130,8 +130,7 @@ def volume_rows(masks: Mapping[str, Mask], signs: Signs, boundary_mm: float) -> 
             "mL",
             method=f"{lengths}, measured on the mask: longest diameter on the largest slice, longest one across, "
             f"and {abc.slices} slices of {abc.slice_mm:.1f} mm",
-            note="the bedside estimate; the volume of the mask is the measurement. ABC/2 was 7 % (round) to 32 % "
-            "(several parts) too large against planimetry (Huttner et al., 83 patients; published, other data)",
+            note="bedside estimate; 7 % (round) to 32 % (several parts) too large in 83 others (published, other data)",
             group=VOLUMES,
             place=abc.a_ends_ras[0],
         ),

@@ -255,14 +255,29 @@ def figures_of(models: Mapping[str, LogisticModel], test: pandas.DataFrame) -> d
             **_point(y, p, float(np.mean(y))),
         }
         if oracles[name] in test:
-            best = auc(y, test[oracles[name]].to_numpy())
+            truth = test[oracles[name]].to_numpy()
+            best = auc(y, truth)
             rows["auc_oracle"] = _estimate(best)
             rows["share_of_oracle"] = round((one.value - 0.5) / (best.value - 0.5), 3)
+            likely, limit = expected_auc(truth, p), expected_auc(truth, truth)
+            rows["expected_share_of_oracle"] = round((likely - 0.5) / (limit - 0.5), 3)
         for other in NAMES:
             if other != name:
                 rows[f"against_{other}_p"] = float(f"{compare_auc(y, p, found[other]).p:.3g}")
         figures[name] = rows
     return figures
+
+
+def expected_auc(chance: np.ndarray, score: np.ndarray) -> float:
+    """AUC of a score over all outcomes that patients with these chances may have, instead of the one that was drawn.
+
+    Args:
+        chance: (n,) true probability of the outcome; score: (n,).
+    """
+    weight = chance[:, None] * (1 - chance[None, :])
+    np.fill_diagonal(weight, 0.0)
+    difference = score[:, None] - score[None, :]
+    return float((weight * ((difference > 0) + 0.5 * (difference == 0))).sum() / weight.sum())
 
 
 def _point(y: np.ndarray, p: np.ndarray, threshold: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata as packages
@@ -38,7 +39,7 @@ VERSIONS_OF = ("torch", "numpy", "scipy", "SimpleITK", "onnxruntime", "statsmode
 # Before anything was measured: wide, so that nobody takes it for a measured value.
 UNMEASURED = {"logit": 3.0, "boundary_mm": 1.0, "level": LEVEL, "n": 0}
 BLOODLESS_TESTS = 60
-CLINICAL_DRAWS = 40  # rows for each image from which the clinical values' own optimum is learned
+CLINICAL_DRAWS = 20  # rows for each image from which the clinical values' own optimum is learned
 
 
 def write_ich_bundle(
@@ -67,11 +68,13 @@ def write_ich_bundle(
     facts["interval"] = calibrate(draft, held_out)
     logit, seed = facts["interval"]["logit"], record["seed"]
     simulated, real = with_blood
+    # Kept apart by the training that the network came from.
+    found = work / f"found-{_hash(work / 'network' / 'checkpoint.pt')}"
     patients = [*simulated, *filter(None, map(with_outcome, real))]
-    known = [one.features for one in collect(draft, patients, work / "found-training", logit)]
+    known = [one.features for one in collect(draft, patients, found / "training", logit)]
     attention = train_attention(known, seed)
     test_cases = _test_cases(work, *tests)
-    unseen = collect(draft, test_cases, work / "found-test", logit)
+    unseen = collect(draft, test_cases, found / "test", logit)
     train = _table(patients, known, out_of_fold(known, seed), draws, seed)
     scores = [score_of(attention, one.features) for one in unseen]
     test = _table(test_cases, [one.features for one in unseen], scores, 1, seed)
@@ -81,8 +84,12 @@ def write_ich_bundle(
     )
     files |= {f"models/{name}.json": readable_json(model) for name, model in models.items()}
     files["models/attention.json"] = readable_json(attention.to_dict())
-    facts["measured"], rows = measure(draft, held_out, unseen, work, tests, logit)
+    facts["measured"], rows = measure(draft, held_out, unseen, (work, found), tests, logit)
     return [_written(output, facts, files, make_card(facts, rows, models)).path]
+
+
+def _hash(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
 
 
 def _network_files(network: nn.Module, folder: Path) -> dict[str, Path | str]:
@@ -183,17 +190,18 @@ def measure(
     bundle: Path,
     held_out: Sequence[CohortCase],
     tests: Sequence[Collected],
-    work: Path,
+    folders: tuple[Path, Path],
     seeds: tuple[int, int],
     logit: float,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Figures of real cases kept out, of simulated test patients, and of simulated heads without hemorrhage."""
+    work, found = folders
     few = min(BLOODLESS_TESTS, seeds[1])
     without = read_cohort(write_bloodless(work / "bloodless-test", range(seeds[0], seeds[0] + few)), FILES)
-    real = collect(bundle, held_out, work / "found-real", logit)
+    real = collect(bundle, held_out, found / "real", logit)
     scans = [one for one in real if len(one.slabs) > 1] or real
     slices = [one for one in real if one not in scans]
-    made = [*tests, *collect(bundle, without, work / "found-test", logit)]
+    made = [*tests, *collect(bundle, without, found / "test", logit)]
     groups = {"real": scans, "real_slices": slices, "simulated": made}
     figures = {
         name: summarize([one.row for one in group], [row for one in group for row in one.slabs])

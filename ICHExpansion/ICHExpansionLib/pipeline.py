@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from PrognosisLib.bundles.backends import Network, load_network
 from PrognosisLib.bundles.bundle import Bundle
@@ -63,7 +66,7 @@ class ICHPipeline:
         self.bundle = Bundle.load(bundle, system=self.system, channels=network.CHANNELS, classes=len(CLASSES))
         self.attention = AttentionModel.from_dict(self.bundle.json("attention"), network.FEATURES)
         self._network: tuple[tuple[str, int], Network] | None = None
-        self._brain: tuple[Volume, Brain] | None = None
+        self._brain: tuple[tuple[int, bytes], Brain] | None = None
 
     def segment(self, case: Case, progress: Progress = silent) -> Findings:
         """Masks of the first CT and, where "followup" is given, the hematoma's growth; flags about the images.
@@ -131,8 +134,9 @@ class ICHPipeline:
 
     def _brain_of(self, volume: Volume) -> Brain:
         """The skull's inside; kept, since segmenting and measuring ask for the same image's."""
-        if self._brain is None or self._brain[0].array is not volume.array:
-            self._brain = (volume, find_brain(volume))
+        key = (zlib.crc32(np.ascontiguousarray(volume.array).data), volume.ijk_to_ras.tobytes())
+        if self._brain is None or self._brain[0] != key:
+            self._brain = (key, find_brain(volume))
         return self._brain[1]
 
     def _segment_followup(

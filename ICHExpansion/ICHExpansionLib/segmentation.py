@@ -205,4 +205,5 @@ def _onto_scan(margin: np.ndarray, grid: Grid, scan: Grid, name: str, shift: flo
     probability = 1 / (1 + np.exp(-values[inside]))
     tight = Mask.from_full(name, inside, scan.sub_grid(box))
     start = tuple(int(a + s.start) for a, s in zip(tight.start, box, strict=True))
-    return Mask(name, tight.array, start, scan, volume_ml=Interval(*ends), confidence=float(probability.mean()))
+    known = {"volume_ml": Interval(*ends), "confidence": float(probability.mean())}
+    return Mask(name, tight.array, start, scan, solid=name != SEGMENTS[EDEMA], **known)

@@ -18,7 +18,7 @@ __all__ = ["evaluate", "simulate", "train"]
 
 logger = logging.getLogger(__name__)
 
-TEST_PATIENTS = 420
+TEST_PATIENTS = 900
 TEST_SEED = 5000  # of the first simulated test patient, added to the run's seed
 MOST_DRAWS = 5
 
@@ -45,14 +45,15 @@ def train(
         simulated: simulated patients with hemorrhage; a quarter as many heads without are added.
         validation: patients held out, separated by commas.
         threads: CPU threads; 0 leaves it to torch.
-        risk_patients: rows of the simulated cohort that the risk models are fitted to, up to 5 for each image.
+        risk_patients: simulated patients that slice attention and risk models are fitted to, up to 5 for each image;
+            images beyond those that trained the network are simulated for it.
 
     Raises:
         InputError: the cohort is unfit.
     """
     import torch
 
-    from .fitting import FILES, simulate_for_training, slice_cases, train_network
+    from .fitting import FILES, simulate_for_training, simulate_more, slice_cases, train_network
     from .packing import write_ich_bundle
 
     if threads:
@@ -72,8 +73,10 @@ def train(
         "validation": [case.case for case in kept_out],
     }
     draws = min(MOST_DRAWS, max(1, risk_patients // max(1, simulated)))
-    tests = min(TEST_PATIENTS, max(20, simulated))
-    teachers = (with_blood, [case for case in real if not case.is_simulated])
+    images = max(simulated, risk_patients // MOST_DRAWS)
+    more = simulate_more(work, seed, simulated, images - simulated)
+    tests = min(TEST_PATIENTS, max(20, images))
+    teachers = ([*with_blood, *more], [case for case in real if not case.is_simulated])
     return write_ich_bundle(output, network, record, teachers, kept_out, work, draws, (seed + TEST_SEED, tests))
 
 

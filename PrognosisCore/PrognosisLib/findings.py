@@ -37,6 +37,7 @@ class Mask:
         volume_ml: interval of the volume from the network's own uncertainty; None for a mask drawn or edited by hand.
         confidence: mean probability of the network inside the mask, 0..1; None for a mask drawn or edited by hand.
         evidence: what the network knew about the image and stays true when the mask is edited, as JSON text.
+        solid: drawn opaque in 3D; what surrounds another segment is better seen through.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Mask:
     volume_ml: Interval | None = None
     confidence: float | None = None
     evidence: str = ""
+    solid: bool = True
 
     @classmethod
     def from_full(cls, name: str, array: np.ndarray, grid: Grid, **more: Any) -> Mask:
@@ -128,12 +130,17 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Flag:
-    """A reason to look again: severity "info", "warning" or "error", one sentence, and the segment it is about."""
+    """A reason to look again: severity "info", "warning" or "error", one sentence, and the segment it is about.
+
+    `lasting` ones were raised with the images: they hold when masks are edited, unless the segment they are about, and
+    which the run did not find, is there now.
+    """
 
     key: str
     severity: str
     message: str
     segment: str = ""
+    lasting: bool = False
 
 
 @dataclass(frozen=True)

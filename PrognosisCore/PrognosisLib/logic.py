@@ -17,10 +17,10 @@ from slicer.util import VTKObservationMixin
 from . import scene
 from .clinical import check_clinical
 from .errors import InputError
-from .findings import Findings
+from .findings import Findings, Mask
 from .pipeline import Case, Pipeline, silent
 from .pipeline import Progress as ProgressCallback
-from .scene.tables import lackOf, noteLack
+from .scene.tables import isResultsTable, lackOf, noteLack
 from .systems import System
 from .volume import Volume
 
@@ -178,8 +178,9 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         if isLacking:
             masks.pop(name, None)
         measured = self.pipeline.measure(case, masks)
-        if isLacking:
-            measured = _withFlagsAbout(name, scene.readTable(tableNode), measured)
+        earlier = tableNode or scene.resultsOf(self.system.name, volumeNode, segmentationNode).table
+        if earlier is not None and isResultsTable(earlier):
+            measured = _withLastingFlags(scene.readTable(earlier), measured, masks)
         grid = case.volumes[self.system.primary.name].grid
         nodes = scene.fromFindings(measured, volumeNode, segmentationNode, tableNode, grid)
         noteLack(nodes.table, name if isLacking else None)
@@ -262,10 +263,11 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return Result(findings, nodes, pending.case)
 
 
-def _withFlagsAbout(segment: str, earlier: Findings, measured: Findings) -> Findings:
-    """What the run said about a segment that it did not find holds until there is one."""
-    known = {NOT_MEASURED, *(flag.key for flag in measured.flags)}
-    kept = tuple(flag for flag in earlier.flags if flag.segment == segment and flag.key not in known)
+def _withLastingFlags(earlier: Findings, measured: Findings, masks: Mapping[str, Mask]) -> Findings:
+    """The run's flags about the images, and about segments that it did not find and that are still missing."""
+    known = {flag.key for flag in measured.flags}
+    filled = {name for name, mask in masks.items() if not mask.is_empty}
+    kept = tuple(f for f in earlier.flags if f.lasting and f.segment not in filled and f.key not in known)
     return replace(measured, flags=kept + measured.flags)
 
 

@@ -69,7 +69,7 @@ def run(pipeline: Pipeline, case: Case, progress: Progress = silent) -> Findings
         measured,
         masks=found.masks,
         heat_maps=(*found.heat_maps, *measured.heat_maps),
-        flags=(*found.flags, *measured.flags),
+        flags=(*(replace(flag, lasting=True) for flag in found.flags), *measured.flags),
         provenance={**found.provenance, **measured.provenance, "seconds": seconds},
     )
 

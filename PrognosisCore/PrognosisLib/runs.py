@@ -46,7 +46,9 @@ def startDemo(logic: SystemLogic, options: Mapping[str, Any] | None = None) -> J
     from .worker.jobs import DemoJob
 
     def load(demo: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return {role: scene.fromVolume(volume) for role, volume in demo.volumes.items()}, dict(demo.clinical)
+        windows = {role.name: role.window for role in system.roles}
+        nodes = {name: scene.fromVolume(volume, window=windows[name]) for name, volume in demo.volumes.items()}
+        return nodes, dict(demo.clinical)
 
     system = logic.system
     settings = _jobSettings(logic, system=system.name, demo=f"{system.module}Lib.demo", options=dict(options or {}))
@@ -65,6 +67,7 @@ def startReport(logic: SystemLogic, result: Result, folder: Path, clinical: Mapp
         "clinical": dict(clinical),
         "bundle_card": bundle.card,
         "wanted": logic.system.clinical_fields,
+        "window": logic.system.primary.window,
     }
     case = Case(dict(result.case.volumes), settings=_jobSettings(logic, folder=str(folder), report=report))
     return JobRun(logic, ReportJob.path, case, lambda found: Path(found.provenance["file"]))

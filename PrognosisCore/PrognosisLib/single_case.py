@@ -56,7 +56,8 @@ def run_case(
     headless.loadModule(system.module)
     logic = getattr(import_module(system.module), f"{system.module}Logic")()
     logic.bundlePath = bundle
-    nodes = {name: scene.fromVolume(volume) for name, volume in volumes.items()}
+    windows = {role.name: role.window for role in system.roles}
+    nodes = {name: scene.fromVolume(volume, window=windows[name]) for name, volume in volumes.items()}
     if segmentation_file is None:
         result = logic.process(nodes, clinical, settings, onProgress=on_progress)
     else:

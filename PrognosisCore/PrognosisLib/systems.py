@@ -15,18 +15,23 @@ from .errors import InputError
 from .scores import HEMORRHAGE_SCORES, LIVER_SCORES, TACE_SCORES, Score
 
 EXTENSION_FOLDER = Path(__file__).resolve().parents[2]
+BRAIN_WINDOW = (80.0, 40.0)
 # A package names its libraries under this group, so that the command line finds their systems.
 ENTRY_POINTS = "prognosis.systems"
 
 
 @dataclass(frozen=True)
 class Role:
-    """One input image of a system: its name in Case.volumes and on the command line (`--ct`), and its modality."""
+    """One input image of a system: its name in Case.volumes and on the command line (`--ct`), and its modality.
+
+    `window` (width, level) is how it is shown, in the image's unit; None for soft tissue in CT, else its own range.
+    """
 
     name: str
     title: str
     modality: str
     required: bool = True
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,10 @@ SYSTEMS: dict[str, System] = {
         name="ich",
         module="ICHExpansion",
         pipeline="ICHPipeline",
-        roles=(Role("ct", "CT", "CT"), Role("followup", "Follow-up CT", "CT", required=False)),
+        roles=(
+            Role("ct", "CT", "CT", window=BRAIN_WINDOW),
+            Role("followup", "Follow-up CT", "CT", required=False, window=BRAIN_WINDOW),
+        ),
         segments=(
             *("Hematoma", "Intraventricular hemorrhage", "Perihematomal edema"),
             *("Hematoma at follow-up", "Hematoma growth"),

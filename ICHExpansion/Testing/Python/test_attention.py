@@ -26,6 +26,7 @@ def a_model(seed: int = 0, low: float = -3.0, high: float = 4.0) -> AttentionMod
         rng.normal(size=(HEADS, FEATURES)),
         rng.normal(size=HEADS),
         rng.normal(size=(HEADS, FEATURES)),
+        rng.normal(size=FEATURES),
         rng.normal(size=TERMS),
         float(rng.normal()),
         low,
@@ -87,8 +88,19 @@ def test_a_hematoma_of_tiny_areas_is_read_from_its_largest_slab():
     np.testing.assert_allclose(shares, np.tile([0.0, 0.0, 1.0, 0.0], (HEADS, 1)))
 
 
+def test_the_features_of_all_used_slabs_add_up():
+    """Two slabs with islands count more than one, which the mean of attention does not tell."""
+    nothing = {"effects": np.zeros((HEADS, FEATURES)), "volume_effects": np.zeros(TERMS), "offset": 0.0}
+    model = replace(a_model(), **nothing)
+    features = np.tile(np.arange(1.0, FEATURES + 1), (3, 1))
+    once, twice = (model.pool(features, np.array(areas), 10.0, 0.0).raw for areas in ([90.0, 0, 0], [90.0, 0, 80.0]))
+    assert once == pytest.approx(float(features[0] @ model.sum_effects))
+    assert twice == pytest.approx(2 * once)
+
+
 def test_the_score_is_the_linear_form_between_its_percentiles():
-    model = replace(a_model(), effects=np.zeros((HEADS, FEATURES)), low=-1.0, high=3.0)
+    nothing = {"effects": np.zeros((HEADS, FEATURES)), "sum_effects": np.zeros(FEATURES)}
+    model = replace(a_model(), **nothing, low=-1.0, high=3.0)
     features, areas = a_scan(1)
     terms = float(model.volume_effects @ volume_terms(30.0, 0.5))
     for offset, score in ((-50.0, 0.0), (50.0, 1.0), (1.0 - terms, 0.5), (-terms, 0.25)):

@@ -185,11 +185,13 @@ def test_nothing_before_has_no_growth_in_percent():
     assert rows["expansion"].value == "yes"
 
 
-def test_nothing_in_the_follow_up_is_a_decrease():
-    rows = rows_of(hematoma(ball(12.0)), followup(np.zeros(GRID.shape, bool), 0.0, reach_ml=0.0))
-    assert rows["followup_volume"].value == 0.0
-    assert rows["growth_percent"].value == pytest.approx(-100.0)
-    assert rows["expansion"].value == "no"
+@pytest.mark.parametrize("before", [hematoma(ball(12.0)), None], ids=["blood before", "none before"])
+def test_nothing_in_the_follow_up_is_no_growth_of_minus_all(before):
+    """It was removed, or it was missed: a number would say too much."""
+    rows = rows_of(before, followup(np.zeros(GRID.shape, bool), 0.0, reach_ml=0.0))
+    assert set(rows) == {"followup_volume", "registration"}
+    assert rows["followup_volume"].value is None
+    assert "removed by surgery, or missed" in rows["followup_volume"].note
 
 
 # --- evidence ---------------------------------------------------------------------------------------------------------

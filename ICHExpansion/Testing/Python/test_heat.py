@@ -29,7 +29,7 @@ def case(request):
 
 def model(effects) -> AttentionModel:
     return AttentionModel(
-        np.zeros((1, 2)), np.zeros(1), np.array([effects], float), np.ones(TERMS), 0.3, low=-1.0, high=1.0
+        np.zeros((1, 2)), np.zeros(1), np.array([effects], float), np.zeros(2), np.ones(TERMS), 0.3, low=-1.0, high=1.0
     )
 
 

@@ -239,7 +239,14 @@ def test_features_are_the_evidence_pooled_over_the_networks_own_hematoma():
     assert np.abs(features.numpy()).max() > 1e-3
     # And so the heat of a score that is linear in them sums to it.
     attention = AttentionModel(
-        np.zeros((1, FEATURES)), np.zeros(1), np.ones((1, FEATURES)), np.zeros(TERMS), 0.0, -1.0, 1.0
+        np.zeros((1, FEATURES)),
+        np.zeros(1),
+        np.ones((1, FEATURES)),
+        np.full(FEATURES, 0.3),
+        np.zeros(TERMS),
+        0.0,
+        -1.0,
+        1.0,
     )
     areas = np.array([100.0, 400.0, 0.0])
     heat = attention.heat(features.numpy(), areas, evidence.numpy(), share)

@@ -59,8 +59,8 @@ def write_outputs(
             scene.saveSegmentation(result.nodes.segmentation, draft / "segmentation.seg.nrrd")
         report.write_results_csv(draft / "results.csv", result.findings)
         report.write_provenance(draft / "provenance.json", provenance)
-        fields = system.clinical_fields
-        report.write_report(draft, result.findings, primary, provenance, clinical, bundle.card, wanted=fields)
+        shown = {"wanted": system.clinical_fields, "window": system.primary.window}
+        report.write_report(draft, result.findings, primary, provenance, clinical, bundle.card, **shown)
         scene.saveScene(draft / "scene.mrb")
         names = sorted(path.name for path in draft.iterdir())
     return [Path(folder) / name for name in names]

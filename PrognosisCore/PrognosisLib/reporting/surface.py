@@ -17,7 +17,7 @@ from ..volume import Grid, Volume, bin_shrink, resample, to_sitk_index_space
 STEPS = 240  # lattice steps along the longest side of the scene
 SMOOTH_STEPS = 1.2  # least smoothing, in lattice steps
 SMOOTH_SLICES = 0.6  # and in voxels of the coarsest direction, so that thick slices leave no terraces
-SEE_THROUGH = 0.45  # opacity of segments that are not shown by default
+SEE_THROUGH = 0.45  # opacity of segments that are not shown by default or not solid
 # Where the light is, in (right, up, away) of the viewer.
 LIGHT = np.array([-0.42, 0.52, -0.74]) / np.linalg.norm([-0.42, 0.52, -0.74])
 
@@ -65,15 +65,19 @@ def render(masks: Sequence[Mask], viewpoint: Viewpoint = ANTERIOR_LEFT, margin: 
     size = 2 * int(np.ceil(half / step))
     image = np.ones((size, size, 3), dtype=np.float32)
     nearest = np.full((size, size), np.inf, dtype=np.float32)
-    for mask in sorted(drawn, key=lambda mask: not mask.visible):
+    for mask in sorted(drawn, key=lambda mask: not _opaque(mask)):
         rows, columns, depth, color = _cast(mask, seen[id(mask)], center, step, size, viewpoint)
         front = depth < nearest[rows, columns]
         rows, columns, depth, color = rows[front], columns[front], depth[front], color[front]
-        opacity = 1.0 if mask.visible else SEE_THROUGH
+        opacity = 1.0 if _opaque(mask) else SEE_THROUGH
         image[rows, columns] = opacity * color + (1.0 - opacity) * image[rows, columns]
-        if mask.visible:
+        if _opaque(mask):
             nearest[rows, columns] = depth
     return SurfaceView(image, size * step / 2.0, viewpoint)
+
+
+def _opaque(mask: Mask) -> bool:
+    return mask.visible and mask.solid
 
 
 def _cast(

@@ -22,6 +22,7 @@ LABELMAP = "Binary labelmap"
 SURFACE = "Closed surface"
 REFERENCE_GEOMETRY = "Reference image geometry"
 
+SEE_THROUGH = 0.35  # opacity in 3D of a segment that is not solid
 # Two lattices are the same if their voxels are closer than this part of a voxel.
 SAME_VOXEL = 0.01
 
@@ -58,7 +59,8 @@ def toMasks(
         mask = _readSegment(segmentationNode, segmentID, name, grid)
         isVisible = display is None or bool(display.GetSegmentVisibility(segmentID))
         segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
-        masks[name] = replace(mask, visible=isVisible, evidence=evidenceOf(segment))
+        isSolid = display is None or display.GetSegmentOpacity3D(segmentID) > 0.99
+        masks[name] = replace(mask, visible=isVisible, solid=isSolid, evidence=evidenceOf(segment))
     return masks
 
 
@@ -304,6 +306,8 @@ def _addSegment(node, mask: Mask, image, undo: ExitStack) -> None:
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetSegmentVisibility(segmentID, mask.visible)
+    if not mask.solid:
+        node.GetDisplayNode().SetSegmentOpacity3D(segmentID, SEE_THROUGH)
 
 
 def _replaceSegment(segmentation, segmentID: str, mask: Mask, image, undo: ExitStack) -> None:

@@ -124,7 +124,7 @@ def _exact(value: float) -> float:
 
 def _nag(v: Mapping[str, Any]) -> tuple[float, str]:
     points = nag(v["nihss"], v["anticoagulant"] != "none", v["glucose"])
-    return points, f"hematoma expansion in {NAG_EXPANSION_PERCENT[points]} % ({PUBLISHED})"
+    return points, f"hematoma expansion in {NAG_EXPANSION_PERCENT[points]} % ({PUBLISHED}, n = 118)"
 
 
 def _brain(v: Mapping[str, Any]) -> tuple[float, str]:

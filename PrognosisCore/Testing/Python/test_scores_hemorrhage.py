@@ -131,7 +131,7 @@ def test_rows_of_a_complete_patient():
     rows = rows_of(COMPLETE, 31.0, True, False)
     assert list(rows) == ["nag", "brain", "ich_score"]
     assert rows["nag"].value == 3
-    assert rows["nag"].note == "hematoma expansion in 100 % (published, other data)"
+    assert rows["nag"].note == "hematoma expansion in 100 % (published, other data, n = 118)"
     # 7 (31 mL) + 4 (recurrent) + 6 (warfarin) + 2 (ventricles) + 4 (1.5 h) = 23; 1 / (1 + exp(3.34 - 0.214 x 23))
     assert rows["brain"].value == 23
     assert rows["brain"].note == "probability of hematoma growth 82.9 % (published, other data)"
