@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from variants import Pair, on_grid, slices_of, upside_down
 
 from PrognosisLib.cohort import read_cohort
 from PrognosisLib.errors import InputError
@@ -19,39 +20,12 @@ from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case
 from PrognosisLib.risk.evaluation import dice
 from PrognosisLib.systems import SYSTEMS
-from PrognosisLib.volume import Grid, Volume, resample
+from PrognosisLib.volume import Grid, Volume
 from SpleenVolumeLib.pipeline import SpleenPipeline
 from SpleenVolumeLib.workbench import FILES, load_case
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SPLEEN, LIVER = 1, 6
-Pair = tuple[Volume, Volume]
-
-
-def on_grid(pair: Pair, grid: Grid, fill: float = -1000.0) -> Pair:
-    image, labels = pair
-    hu = np.round(resample(image.array, image.ijk_to_ras, grid, fill)).astype(np.int16)
-    truth = resample(labels.array, labels.ijk_to_ras, grid, nearest=True)
-    return replace(image, array=hu, ijk_to_ras=grid.ijk_to_ras), Volume(truth, grid.ijk_to_ras, "labels")
-
-
-def slices_of(pair: Pair, distance: float) -> Pair:
-    """The same scan with slices `distance` mm apart: averaged where thicker, interpolated where thinner."""
-    image = pair[0]
-    step = image.grid.slice_distance
-    count = max(8, int(image.array.shape[0] * step / distance))
-    matrix = image.ijk_to_ras.copy()
-    matrix[:3, 3] += matrix[:3, 2] * (0.5 * distance / step - 0.5)
-    matrix[:3, 2] *= distance / step
-    parts = max(1, round(distance / 2.0))
-    total: np.ndarray | None = None
-    for part in range(parts):
-        shifted = matrix.copy()
-        shifted[:3, 3] += matrix[:3, 2] * ((part + 0.5) / parts - 0.5)
-        hu = resample(image.array, image.ijk_to_ras, Grid((count, *image.array.shape[1:]), shifted), -1000.0)
-        total = hu if total is None else total + hu
-    _, truth = on_grid(pair, Grid((count, *image.array.shape[1:]), matrix))
-    return replace(image, array=np.round(total / parts).astype(np.int16), ijk_to_ras=matrix), truth
 
 
 def wide(pair: Pair) -> Pair:
@@ -61,16 +35,6 @@ def wide(pair: Pair) -> Pair:
     matrix = image.ijk_to_ras.copy()
     matrix[:3, 3] += matrix[:3, :3] @ [-(512 - i) // 2, -(512 - j) // 2, 0]
     return on_grid(pair, Grid((k, 512, 512), matrix))
-
-
-def upside_down(pair: Pair) -> Pair:
-    """Slices stored from head to feet."""
-    image, labels = pair
-    matrix = image.ijk_to_ras.copy()
-    matrix[:3, 3] += matrix[:3, 2] * (image.array.shape[0] - 1)
-    matrix[:3, 2] *= -1
-    turned = replace(image, array=np.ascontiguousarray(image.array[::-1]), ijk_to_ras=matrix)
-    return turned, Volume(np.ascontiguousarray(labels.array[::-1]), matrix, "labels")
 
 
 def tight(pair: Pair) -> Pair:
