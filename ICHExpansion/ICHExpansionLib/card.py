@@ -71,6 +71,9 @@ that was drawn.
 {expansion}
 
 ## Known weaknesses
+- The probability from which a scan counts as showing hematoma (0.93) was set on the simulated test scans and one plain
+  head CT, so their false positives and misses are not wholly untouched by choice. Subarachnoid blood beside the brain
+  is the commonest false hematoma.
 - Few real training patients, mostly deep hemorrhages of one collection; lobar, cerebellar and brain stem hemorrhages,
   intraventricular and extra-axial blood come mostly from simulation.
 - Where the image is cut to a window of 0 to 80 HU, calcification cannot be told from blood.

@@ -27,9 +27,11 @@ FAR_OUTSIDE = -20.0
 NOTHING = -10.0  # log-odds where nothing was looked for
 SMALLEST_ML = {HEMATOMA: 0.25, VENTRICULAR: 0.25, EDEMA: 0.1, EXTRA_AXIAL: 1.0}
 SMALLEST_SHARE = 0.02  # of the largest component of its class
-# Blood is never denser than this; a component with more such voxels than the share is a calcification.
+# Blood is never denser than this; a component with more such voxels than the share is calcified or bone.
 CALCIFIED_HU, CALCIFIED_SHARE = 100.0, 0.2
-DETECTED = 0.5
+# A scan shows hematoma when a slab reaches this probability. Set on simulated test scans with and without blood and on
+# one plain head CT: 0.5 gave a false hematoma in 9 of 60 scans without, 0.93 in 2, and lost 7 of 900, all under 2 mL.
+DETECTED = 0.93
 BATCH = 16
 
 
@@ -176,7 +178,7 @@ def _keep(margin: np.ndarray, slices: Volume, label: int, windowed: bool) -> np.
         drop[near[ml[near] >= 0.04]] = False
         if ml.max() < SMALLEST_ML[label]:
             drop[:] = True
-    if label in (HEMATOMA, VENTRICULAR) and not windowed:
+    if label != EDEMA and not windowed:
         dense = ndimage.mean(slices.array > CALCIFIED_HU, found, np.arange(1, count + 1))
         drop[1:] |= np.asarray(dense) > CALCIFIED_SHARE
     drop[0] = False
