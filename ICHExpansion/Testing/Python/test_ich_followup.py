@@ -105,7 +105,8 @@ def test_a_hematoma_that_is_gone_is_said(first):
     assert [flag.key for flag in flags] == ["no_followup_hematoma"]
     assert [mask.name for mask in masks] == [FOLLOWUP]
     rows = {row.key: row for row in growth_rows(before, masks[0], Definition(), 0.5)}
-    assert rows["growth_percent"].value == pytest.approx(-100.0)
+    assert "growth" not in rows
+    assert rows["followup_volume"].value is None
 
 
 def test_a_hematoma_that_was_not_there_before_is_all_growth(first):

@@ -12,6 +12,7 @@ from ich_heads import BLEED, Bright, dice, simulated, truth_of
 from ICHExpansionLib.brain import find_brain
 from ICHExpansionLib.labels import EDEMA, HEMATOMA
 from ICHExpansionLib.segmentation import (
+    DETECTED,
     FAR_OUTSIDE,
     _keep,
     hematoma_margin,
@@ -90,10 +91,11 @@ def test_a_healthy_head_has_no_mask():
 
 
 def test_what_the_detection_does_not_confirm_is_dropped_with_its_edema():
-    found = segment(simulated().volume(), Bright(detection=-0.1))
+    limit = np.log(DETECTED / (1 - DETECTED))
+    found = segment(simulated().volume(), Bright(detection=limit - 0.1))
     assert found.masks == {}
-    assert np.allclose(found.detection, 1 / (1 + np.exp(0.1)))
-    assert segment(simulated().volume(), Bright(detection=0.1)).has_hematoma
+    assert found.detection.max() == pytest.approx(1 / (1 + np.exp(0.1 - limit)))
+    assert segment(simulated().volume(), Bright(detection=limit + 0.1)).has_hematoma
 
 
 def test_a_calcification_is_no_blood_but_in_a_windowed_image_nobody_can_tell():
