@@ -28,6 +28,8 @@ from .measurements import measure_hemorrhage
 from .segmentation import Segmented, segment_head
 from .window import to_hounsfield
 
+# Less than this is taken for dense membranes and venous sinuses.
+SHOWN_EXTRA_AXIAL_ML = 3.0
 MODELS = ("image", "clinical", "integrated", "cohort")
 
 
@@ -94,7 +96,7 @@ class ICHPipeline:
                 heat = (heat_map(self.attention, found, masks[HEMATOMA]),)
         else:
             flags.append(no_hematoma_flag())
-        if found.extra_axial_ml > 1.0:
+        if found.extra_axial_ml >= SHOWN_EXTRA_AXIAL_ML:
             flags.append(extra_axial_flag(found.extra_axial_ml))
         written = list(masks.values())
         if "followup" in case.volumes:
