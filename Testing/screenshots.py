@@ -138,8 +138,8 @@ def overview(result: Any, window: tuple[float, float], path: Path) -> None:
     for image in below:
         sheet.paste(image, (max(0, left), top))
         left += image.width
-    # Covers rare colors too, such as those of thin outlines.
-    sheet.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+    # A palette would color the grays.
+    sheet.save(path, optimize=True)
     print(path)
 
 

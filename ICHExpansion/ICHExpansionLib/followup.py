@@ -122,7 +122,7 @@ def growth_mask(before: Mask | None, after: Mask) -> Mask:
         keep[box] = far > GROWTH_MM
         labels, _count = ndimage.label(new)
         new = new & np.isin(labels, np.unique(labels[new & keep])) & (labels > 0)
-    return Mask.from_full(GROWTH, new, grid)
+    return Mask.from_full(GROWTH, new, grid, solid=False)
 
 
 def registration_flag(found: Registration) -> Flag:

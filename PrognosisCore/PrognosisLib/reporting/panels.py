@@ -120,7 +120,7 @@ def draw_slice(
             for a, b, n in zip(extent[::2], extent[1::2], inside.shape[::-1], strict=True)
         )
         lines = axes.contour(x, y, inside, levels=[0.5], colors=[segment_color(mask.name)])
-        width = 2.0 if mask.visible else 1.2
+        width = 2.0 if mask.visible and mask.solid else 1.2
         lines.set(linewidth=width, linestyle=dash(index))
         # a dark rim, so that no color is lost on tissue of its own brightness
         lines.set_path_effects([effects.withStroke(linewidth=width + 1.2, foreground="#00000099")])
