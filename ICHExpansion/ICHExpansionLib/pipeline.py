@@ -16,17 +16,17 @@ from PrognosisLib.findings import Findings, Flag, Mask
 from PrognosisLib.pipeline import Case, Progress, Stopwatch, silent
 from PrognosisLib.volume import Volume
 
-from . import network
-from .attention import AttentionModel
-from .brain import Brain, find_brain
 from .definition import Definition
-from .followup import compare_followup
-from .head_checks import check_head_ct, quality_flags
-from .heat import heat_map
+from .head.brain import Brain, find_brain
+from .head.head_checks import check_head_ct, quality_flags
+from .head.window import to_hounsfield
 from .labels import CLASSES, HEMATOMA
-from .measurements import measure_hemorrhage
-from .segmentation import Segmented, segment_head
-from .window import to_hounsfield
+from .measuring.followup import compare_followup
+from .measuring.measurements import measure_hemorrhage
+from .segmenting import network
+from .segmenting.attention import AttentionModel
+from .segmenting.heat import heat_map
+from .segmenting.segmentation import Segmented, segment_head
 
 # Less than this is taken for dense membranes and venous sinuses.
 SHOWN_EXTRA_AXIAL_ML = 3.0

@@ -53,8 +53,8 @@ def train(
     """
     import torch
 
-    from .fitting import FILES, simulate_for_training, simulate_more, slice_cases, train_network
-    from .packing import write_ich_bundle
+    from .learning.fitting import FILES, simulate_for_training, simulate_more, slice_cases, train_network
+    from .learning.packing import write_ich_bundle
 
     if threads:
         torch.set_num_threads(threads)
@@ -84,7 +84,7 @@ def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Pat
     """Masks, volumes, detection and, where the cohort has outcomes, the models, against the truth of a cohort."""
     from PrognosisLib.systems import SYSTEMS
 
-    from .validation import case_row, expansion_figures, summarize
+    from .learning.validation import case_row, expansion_figures, summarize
 
     pipeline = SYSTEMS["ich"].make_pipeline(bundle)
     rows: list[dict[str, Any]] = []

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from variants import Pair, finer, slices_of, tilted, upside_down
 
-from ICHExpansionLib.fitting import FILES, load_case
 from ICHExpansionLib.labels import HEMATOMA, IGNORE
+from ICHExpansionLib.learning.fitting import FILES, load_case
 from ICHExpansionLib.pipeline import ICHPipeline
 from PrognosisLib.cohort import read_cohort
 from PrognosisLib.errors import InputError

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..definition import DEFAULT_DEFINITION, Definition
-from ..signs import Signs
+from ..measuring.signs import Signs
 
 # Log odds of going on to bleed; see `log_odds` for what each is multiplied with.
 INTERCEPT = -1.75

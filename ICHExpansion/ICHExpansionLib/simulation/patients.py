@@ -17,7 +17,7 @@ from PrognosisLib.volume import Grid
 
 from ..definition import DEFAULT_DEFINITION
 from ..labels import HEMATOMA
-from ..signs import signs_of_arrays
+from ..measuring.signs import signs_of_arrays
 from .bleed import EXTRA_AXIAL, sample_bleed
 from .causes import ImageCauses, clinical_log_odds, draw_clinical, draw_growth, expansion_probability, going_on
 from .head import HeadParameters

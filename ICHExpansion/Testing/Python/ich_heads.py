@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from ICHExpansionLib.labels import CLASSES, EDEMA, HEMATOMA
-from ICHExpansionLib.network import EVIDENCE_PIXELS, SMALLEST_SUM
+from ICHExpansionLib.segmenting.network import EVIDENCE_PIXELS, SMALLEST_SUM
 from ICHExpansionLib.simulation.bleed import BleedParameters
 from ICHExpansionLib.simulation.head import HeadParameters
 from ICHExpansionLib.simulation.scan import ScanParameters, SimulatedHead, simulate_head

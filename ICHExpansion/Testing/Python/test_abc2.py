@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ICHExpansionLib.abc2 import measure_abc2
+from ICHExpansionLib.measuring.abc2 import measure_abc2
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Mask
 from PrognosisLib.volume import Grid

@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ICHExpansionLib.attention import SMALLEST_AREA_MM2, TERMS, AttentionModel, SliceEvidence, slab_areas, volume_terms
-from ICHExpansionLib.network import SMALLEST_SUM
+from ICHExpansionLib.segmenting.attention import (
+    SMALLEST_AREA_MM2,
+    TERMS,
+    AttentionModel,
+    SliceEvidence,
+    slab_areas,
+    volume_terms,
+)
+from ICHExpansionLib.segmenting.network import SMALLEST_SUM
 from PrognosisLib.errors import BundleError
 from PrognosisLib.simulation.shapes import rotation
 from PrognosisLib.volume import Grid
@@ -252,7 +259,7 @@ def lattice(spacing, size, turn=(0.0, 0.0, 0.0), tilt=0.0, flips=(False,) * 3, o
 
 
 def slab_evidence(grid: Grid) -> SliceEvidence:
-    from ICHExpansionLib.slices import slice_grid, to_slabs
+    from ICHExpansionLib.segmenting.slices import slice_grid, to_slabs
     from PrognosisLib.volume import Volume
 
     slabs = slice_grid(*to_slabs(Volume(np.zeros(grid.shape, np.float32), grid.ijk_to_ras)), grid.corners_ras())

@@ -9,8 +9,15 @@ import pytest
 from ich_heads import dice
 from scipy import ndimage
 
-from ICHExpansionLib.derived_labels import DOUBTFUL, NEAR_SLICES, bhsd_case, bhsd_labels, derive_hematoma, phe_case
 from ICHExpansionLib.labels import BACKGROUND, EDEMA, EXTRA_AXIAL, HEMATOMA, IGNORE, VENTRICULAR
+from ICHExpansionLib.learning.derived_labels import (
+    DOUBTFUL,
+    NEAR_SLICES,
+    bhsd_case,
+    bhsd_labels,
+    derive_hematoma,
+    phe_case,
+)
 from PrognosisLib.errors import InputError
 
 HEADS = Path(__file__).resolve().parents[4] / "shared" / "data" / "head-ct"

@@ -10,8 +10,8 @@ import pytest
 from scipy import ndimage
 
 from ICHExpansionLib.definition import DEFAULT_DEFINITION, Definition
-from ICHExpansionLib.followup import FOLLOWUP, GROWTH, FollowupEvidence, growth_mask
-from ICHExpansionLib.growth import growth_rows
+from ICHExpansionLib.measuring.followup import FOLLOWUP, GROWTH, FollowupEvidence, growth_mask
+from ICHExpansionLib.measuring.growth import growth_rows
 from PrognosisLib.findings import Interval, Mask, Measurement
 from PrognosisLib.volume import Grid
 

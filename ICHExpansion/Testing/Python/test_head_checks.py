@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ICHExpansionLib.brain import find_brain
-from ICHExpansionLib.head_checks import check_head_ct, cut_areas, noise_of, quality_flags, vessel_lengths
+from ICHExpansionLib.head.brain import find_brain
+from ICHExpansionLib.head.head_checks import check_head_ct, cut_areas, noise_of, quality_flags, vessel_lengths
 from PrognosisLib.errors import InputError
 from PrognosisLib.images.readers import read_volume
 from PrognosisLib.volume import Grid, Volume

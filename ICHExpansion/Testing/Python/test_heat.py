@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from ich_heads import Bright, simulated, truth_of
 
-from ICHExpansionLib.attention import TERMS, AttentionModel, slab_areas
-from ICHExpansionLib.brain import find_brain
-from ICHExpansionLib.heat import DRAWN_PIXELS, NAME, heat_map, scaled
+from ICHExpansionLib.head.brain import find_brain
 from ICHExpansionLib.labels import HEMATOMA
-from ICHExpansionLib.segmentation import Segmented, segment_head
+from ICHExpansionLib.segmenting.attention import TERMS, AttentionModel, slab_areas
+from ICHExpansionLib.segmenting.heat import DRAWN_PIXELS, NAME, heat_map, scaled
+from ICHExpansionLib.segmenting.segmentation import Segmented, segment_head
 from PrognosisLib.pipeline import Stopwatch, silent
 from PrognosisLib.simulation.shapes import rotation
 from PrognosisLib.volume import Grid

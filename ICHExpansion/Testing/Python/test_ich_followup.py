@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from ich_heads import BLEED, HEAD, Bright, dice, simulated, truth_of
 
-from ICHExpansionLib.brain import find_brain
 from ICHExpansionLib.definition import Definition
-from ICHExpansionLib.followup import FOLLOWUP, GROWTH, FollowupEvidence, compare_followup
-from ICHExpansionLib.growth import growth_rows
+from ICHExpansionLib.head.brain import find_brain
 from ICHExpansionLib.labels import HEMATOMA
-from ICHExpansionLib.segmentation import segment_head
+from ICHExpansionLib.measuring.followup import FOLLOWUP, GROWTH, FollowupEvidence, compare_followup
+from ICHExpansionLib.measuring.growth import growth_rows
+from ICHExpansionLib.segmenting.segmentation import segment_head
 from PrognosisLib.pipeline import Stopwatch, silent
 from PrognosisLib.volume import resample
 
@@ -117,8 +117,8 @@ def test_a_hematoma_that_was_not_there_before_is_all_growth(first):
 
 def test_masks_are_laid_back_where_they_were(first):
     """The whole way of the follow-up's mask with a registration that is known: none at all."""
-    from ICHExpansionLib.followup import _onto_baseline
-    from ICHExpansionLib.registration import Registration
+    from ICHExpansionLib.head.registration import Registration
+    from ICHExpansionLib.measuring.followup import _onto_baseline
 
     _, found = found_in(simulated(LATER, **FIRST_SCAN, slice_mm=4.0))
     mask = found.masks[HEMATOMA]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from ich_heads import BLEED, Bright, dice, simulated, truth_of
 
-from ICHExpansionLib.brain import find_brain
+from ICHExpansionLib.head.brain import find_brain
 from ICHExpansionLib.labels import EDEMA, HEMATOMA
-from ICHExpansionLib.segmentation import (
+from ICHExpansionLib.segmenting.segmentation import (
     DETECTED,
     FAR_OUTSIDE,
     _keep,

@@ -12,18 +12,15 @@ torch = pytest.importorskip("torch")
 
 from torch.nn import functional as F  # noqa: E402
 
-from ICHExpansionLib import network  # noqa: E402
-from ICHExpansionLib.attention import TERMS, AttentionModel  # noqa: E402
-from ICHExpansionLib.attention_training import (  # noqa: E402
+from ICHExpansionLib.labels import BACKGROUND, CLASSES, EDEMA, HEMATOMA, IGNORE  # noqa: E402
+from ICHExpansionLib.learning.attention_training import (  # noqa: E402
     PatientFeatures,
     out_of_fold,
     score_of,
     train_attention,
 )
-from ICHExpansionLib.labels import BACKGROUND, CLASSES, EDEMA, HEMATOMA, IGNORE  # noqa: E402
-from ICHExpansionLib.multitask import MultiTaskNetwork  # noqa: E402
-from ICHExpansionLib.slice_targets import TARGETS  # noqa: E402
-from ICHExpansionLib.training import (  # noqa: E402
+from ICHExpansionLib.learning.slice_targets import TARGETS  # noqa: E402
+from ICHExpansionLib.learning.training import (  # noqa: E402
     STEPS_HU,
     Sampling,
     SliceCase,
@@ -32,6 +29,9 @@ from ICHExpansionLib.training import (  # noqa: E402
     multitask_loss,
     segmentation_loss,
 )
+from ICHExpansionLib.segmenting import network  # noqa: E402
+from ICHExpansionLib.segmenting.attention import TERMS, AttentionModel  # noqa: E402
+from ICHExpansionLib.segmenting.multitask import MultiTaskNetwork  # noqa: E402
 from PrognosisLib.volume import Volume  # noqa: E402
 
 FEATURES = 5
@@ -348,7 +348,7 @@ def test_padding_is_never_used():
 
 def test_scores_for_fitting_come_from_patients_that_were_not_seen(monkeypatch):
     """Each patient's score is from an attention trained without it, and every patient gets one."""
-    import ICHExpansionLib.attention_training as training
+    import ICHExpansionLib.learning.attention_training as training
 
     seen = []
 

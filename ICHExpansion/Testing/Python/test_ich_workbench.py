@@ -21,10 +21,12 @@ pytest.importorskip("onnxruntime")
 
 import torch
 
-from ICHExpansionLib import attention_training, collecting, fitting, network, packing, workbench
+from ICHExpansionLib import workbench
 from ICHExpansionLib.labels import CLASSES
+from ICHExpansionLib.learning import attention_training, collecting, fitting, packing
 from ICHExpansionLib.outcomes import NAMES
 from ICHExpansionLib.pipeline import MODELS, ICHPipeline, default_settings
+from ICHExpansionLib.segmenting import network
 from ICHExpansionLib.simulation.patients import write_cohort
 from PrognosisLib.bundles.bundle import Bundle
 from PrognosisLib.cohort import read_cohort, write_rows

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from ICHExpansionLib.brain import find_brain, is_windowed
-from ICHExpansionLib.head_frame import CENTER, RADII_MM, STEP_DEG, find_head_frame
-from ICHExpansionLib.location import DEEP, INFRATENTORIAL, LOBAR, is_deep, is_infratentorial, locate
+from ICHExpansionLib.head.brain import find_brain, is_windowed
+from ICHExpansionLib.head.head_frame import CENTER, RADII_MM, STEP_DEG, find_head_frame
+from ICHExpansionLib.measuring.location import DEEP, INFRATENTORIAL, LOBAR, is_deep, is_infratentorial, locate
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Mask
 from PrognosisLib.images.readers import read_volume

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ICHExpansionLib.registration import (
+from ICHExpansionLib.head.registration import (
     Registration,
     judge,
     moved_points,
@@ -19,7 +19,7 @@ from ICHExpansionLib.registration import (
     resample_to_baseline,
     rotation_matrix,
 )
-from ICHExpansionLib.skull import find_skull
+from ICHExpansionLib.head.skull import find_skull
 from PrognosisLib.errors import Cancelled
 from PrognosisLib.volume import AIR_HU, Grid, Volume, resample
 

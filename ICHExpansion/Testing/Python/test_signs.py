@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from ICHExpansionLib.signs import measure_signs, signs_of_arrays
+from ICHExpansionLib.measuring.signs import measure_signs, signs_of_arrays
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Mask
 from PrognosisLib.volume import Grid, Volume

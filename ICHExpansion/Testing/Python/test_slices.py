@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ICHExpansionLib.slices import MULTIPLE, PIXEL_MM, SLAB_MM, slice_grid, through_plane, to_slabs, to_slices
+from ICHExpansionLib.segmenting.slices import (
+    MULTIPLE,
+    PIXEL_MM,
+    SLAB_MM,
+    slice_grid,
+    through_plane,
+    to_slabs,
+    to_slices,
+)
 from PrognosisLib.simulation.shapes import rotation
 from PrognosisLib.volume import Grid, Volume
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ICHExpansionLib.window import to_hounsfield
+from ICHExpansionLib.head.window import to_hounsfield
 from PrognosisLib.errors import InputError
 from PrognosisLib.volume import Volume
 

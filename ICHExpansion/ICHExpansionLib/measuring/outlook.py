@@ -13,9 +13,9 @@ from PrognosisLib.findings import Findings, Flag, Interval, Mask, Measurement
 from PrognosisLib.risk import LogisticModel
 from PrognosisLib.wording import result_text
 
-from .attention import AttentionModel, Pooled, SliceEvidence, slab_areas
-from .definition import Definition
-from .outcomes import DL_SCORE, clinical_predictors, known, model_at
+from ..definition import Definition
+from ..outcomes import DL_SCORE, clinical_predictors, known, model_at
+from ..segmenting.attention import AttentionModel, Pooled, SliceEvidence, slab_areas
 
 GROUP = "Risk of expansion"
 TITLES = {

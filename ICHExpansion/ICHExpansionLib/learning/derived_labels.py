@@ -7,7 +7,8 @@ Two public sets are read, neither of which is part of this project (see docs/tra
 - BHSD single slices: gray is HU clipped to [0, 255], masks are colors; parenchymal, intraventricular and extra-axial
   blood are told apart.
 
-`python -m ICHExpansionLib.derived_labels PHE_FOLDER BHSD_FOLDER OUTPUT` writes images in HU, label maps and cohort.csv.
+`python -m ICHExpansionLib.learning.derived_labels PHE_FOLDER BHSD_FOLDER OUTPUT` writes images in HU, label maps and
+cohort.csv.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from PrognosisLib.images.readers import read_volume
 from PrognosisLib.images.writers import write_volume
 from PrognosisLib.volume import Volume
 
-from .labels import BACKGROUND, EDEMA, EXTRA_AXIAL, HEMATOMA, IGNORE, VENTRICULAR
+from ..labels import BACKGROUND, EDEMA, EXTRA_AXIAL, HEMATOMA, IGNORE, VENTRICULAR
 
 # Left out after every derived label was looked at: 24 was operated on, 32 holds next to no blood, 39, 45 and 48 have a
 # clot that cannot be told from the ventricle or from the edema.

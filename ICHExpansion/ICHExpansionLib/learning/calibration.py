@@ -9,9 +9,9 @@ from PrognosisLib.bundles.backends import Network
 from PrognosisLib.errors import InputError
 from PrognosisLib.volume import Volume, resample
 
-from .brain import find_brain
-from .labels import HEMATOMA, IGNORE
-from .segmentation import FAR_OUTSIDE, hematoma_margin
+from ..head.brain import find_brain
+from ..labels import HEMATOMA, IGNORE
+from ..segmenting.segmentation import FAR_OUTSIDE, hematoma_margin
 
 
 def border_shift(network: Network, image: Volume, labels: Volume) -> tuple[float, float] | None:

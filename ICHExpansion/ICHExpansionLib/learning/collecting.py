@@ -22,11 +22,11 @@ from PrognosisLib.errors import InputError
 from PrognosisLib.images.readers import read_volume
 from PrognosisLib.reporting.output import write_atomic
 
+from ..labels import CLASSES
+from ..outcomes import expected_outcome
+from ..segmenting.network import CHANNELS, NAME
+from ..simulation.causes import ImageCauses
 from .attention_training import PatientFeatures
-from .labels import CLASSES
-from .network import CHANNELS, NAME
-from .outcomes import expected_outcome
-from .simulation.causes import ImageCauses
 
 _network: Any = None
 

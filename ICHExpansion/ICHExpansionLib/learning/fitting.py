@@ -13,8 +13,8 @@ from PrognosisLib.images.readers import read_volume
 from PrognosisLib.learning.training import LoopSettings, TrainingRun
 from PrognosisLib.volume import Volume
 
-from . import network
-from .simulation.patients import BLOODLESS, TRAINING_PIXEL_MM, write_bloodless, write_cohort
+from ..segmenting import network
+from ..simulation.patients import BLOODLESS, TRAINING_PIXEL_MM, write_bloodless, write_cohort
 from .training import SliceCase, SliceSource, WithSigns, multitask_loss
 
 if TYPE_CHECKING:

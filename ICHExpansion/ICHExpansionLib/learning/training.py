@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from PrognosisLib.volume import Volume, resample
 
-from .labels import BACKGROUND, CLASSES, EDEMA, EXTRA_AXIAL, HEMATOMA, IGNORE, VENTRICULAR
-from .network import HU_HIGH, HU_LOW
+from ..labels import BACKGROUND, CLASSES, EDEMA, EXTRA_AXIAL, HEMATOMA, IGNORE, VENTRICULAR
+from ..segmenting.network import HU_HIGH, HU_LOW
+from ..segmenting.slices import slice_grid, to_slabs
 from .slice_targets import TARGETS, slice_targets
-from .slices import slice_grid, to_slabs
 
 # Weight of each class in the cross-entropy and the share of batches' slices that show it.
 CLASS_WEIGHTS = (1.0, 2.0, 2.0, 1.5, 1.5)

@@ -18,17 +18,17 @@ from PrognosisLib.pipeline import Stopwatch, silent
 from PrognosisLib.risk.evaluation import auc, compare_auc, dice, hausdorff95
 from PrognosisLib.volume import Volume, ras_grid, resample
 
-from .abc2 import measure_abc2
+from ..head.brain import STEP_MM, Brain, find_brain, is_windowed
+from ..labels import EDEMA, HEMATOMA, IGNORE, VENTRICULAR
+from ..measuring.abc2 import measure_abc2
+from ..outcomes import DL_SCORE, NAMES, clinical_predictors, stored_clinical
+from ..segmenting.segmentation import Segmented, segment_head
 from .attention_training import PatientFeatures
-from .brain import STEP_MM, Brain, find_brain, is_windowed
-from .labels import EDEMA, HEMATOMA, IGNORE, VENTRICULAR
-from .outcomes import DL_SCORE, NAMES, clinical_predictors, stored_clinical
-from .segmentation import Segmented, segment_head
 
 if TYPE_CHECKING:
     from PrognosisLib.bundles.backends import Network
 
-    from .pipeline import ICHPipeline
+    from ..pipeline import ICHPipeline
 
 KEYS = {HEMATOMA: "hematoma", VENTRICULAR: "ventricular", EDEMA: "edema"}
 SHOWS_PIXELS = 12  # a slab shows blood from so many pixels of 1 mm on
@@ -112,7 +112,7 @@ def _score(pipeline: ICHPipeline, found: Segmented, case: CohortCase) -> dict[st
 
 def features_of(name: str, found: Segmented, expected: float) -> PatientFeatures:
     """What the slice attention needs of a segmented scan; a scan without hematoma gives empty slabs."""
-    from .attention import slab_areas
+    from ..segmenting.attention import slab_areas
 
     hematoma, blood = found.masks.get(HEMATOMA), found.masks.get(VENTRICULAR)
     areas = np.zeros(len(found.detection))
@@ -197,8 +197,8 @@ def expansion_figures(pipeline: ICHPipeline, rows: Sequence[dict[str, Any]]) -> 
 
     from PrognosisLib.risk import LogisticModel
 
-    from .outcomes import expected_outcome, predictions
-    from .simulation.causes import ImageCauses
+    from ..outcomes import expected_outcome, predictions
+    from ..simulation.causes import ImageCauses
 
     told = [row for row in rows if DL_SCORE.name in row]
     y = np.array([int(row["expansion"]) for row in told])

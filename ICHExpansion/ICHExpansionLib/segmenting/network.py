@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .labels import CLASSES
+from ..labels import CLASSES
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PrognosisLib import shape
 from PrognosisLib.findings import Interval, Mask, Measurement
 
-from .definition import Definition
+from ..definition import Definition
 from .followup import FollowupEvidence
 
 GROUP = "Follow-up"

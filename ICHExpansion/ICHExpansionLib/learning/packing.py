@@ -18,17 +18,17 @@ from PrognosisLib.cohort import CohortCase, read_cohort
 from PrognosisLib.risk import readable_json
 from PrognosisLib.systems import EXTENSION_FOLDER
 
+from ..labels import CLASSES
+from ..outcomes import cohort_table, fit_models
+from ..segmenting.network import CHANNELS, NAME, OUTPUTS, WIDTHS
+from ..segmenting.slices import MULTIPLE
+from ..simulation.patients import TRAINING_PIXEL_MM, write_bloodless, write_cohort
 from .attention_training import PatientFeatures, out_of_fold, score_of, train_attention
 from .calibration import border_shift
 from .card import DATA_LICENSE, make_card
 from .collecting import Collected, collect
 from .fitting import FILES, load_case
-from .labels import CLASSES
-from .network import CHANNELS, NAME, OUTPUTS, WIDTHS
-from .outcomes import cohort_table, fit_models
 from .real_outcomes import with_outcome
-from .simulation.patients import TRAINING_PIXEL_MM, write_bloodless, write_cohort
-from .slices import MULTIPLE
 from .validation import summarize
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def clinical_optimum(
     cases: Sequence[CohortCase], features: Sequence[PatientFeatures], test: Any, seed: int
 ) -> np.ndarray:
     """The best that clinical values can tell of the test patients (n,), learned from many draws for known images."""
-    from .outcomes import CLINICAL, clinical_probability
+    from ..outcomes import CLINICAL, clinical_probability
 
     many = _table(cases, features, np.zeros(len(cases)), CLINICAL_DRAWS, seed + 1)
     return clinical_probability(many, test, [one.name for one in CLINICAL])

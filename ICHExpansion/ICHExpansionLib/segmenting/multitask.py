@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .labels import HEMATOMA
+from ..labels import HEMATOMA
 from .network import SMALLEST_SUM
 
 

@@ -14,8 +14,8 @@ from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Mask
 from PrognosisLib.volume import Volume
 
-from .brain import Brain, find_brain
-from .head_frame import HeadFrame, find_head_frame
+from ..head.brain import Brain, find_brain
+from ..head.head_frame import HeadFrame, find_head_frame
 
 Point = tuple[float, float, float]
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .attention import SMALLEST_AREA_MM2, TERMS, AttentionModel, volume_terms
+from ..segmenting.attention import SMALLEST_AREA_MM2, TERMS, AttentionModel, volume_terms
 
 # Chosen by cross-validation on the training patients: few heads and strong penalties, since a score has many features.
 HEADS = 2

@@ -10,11 +10,11 @@ from PrognosisLib.cohort import CohortCase
 from PrognosisLib.findings import Mask
 from PrognosisLib.images.readers import read_volume
 
-from .brain import find_brain
-from .labels import HEMATOMA, VENTRICULAR
-from .location import DEEP, INFRATENTORIAL, LOBAR, locate
-from .signs import measure_signs
-from .simulation.causes import ImageCauses
+from ..head.brain import find_brain
+from ..labels import HEMATOMA, VENTRICULAR
+from ..measuring.location import DEEP, INFRATENTORIAL, LOBAR, locate
+from ..measuring.signs import measure_signs
+from ..simulation.causes import ImageCauses
 
 # What the simulated clinical values go by, for each estimated region.
 LOCATIONS = {DEEP: "putamen", LOBAR: "lobar", INFRATENTORIAL: "cerebellum"}

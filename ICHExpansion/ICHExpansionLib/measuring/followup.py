@@ -11,9 +11,9 @@ from PrognosisLib.findings import Flag, Interval, Mask
 from PrognosisLib.pipeline import Progress, Stopwatch
 from PrognosisLib.volume import Grid, Volume
 
-from .labels import HEMATOMA
-from .registration import Registration, register_followup, resample_to_baseline
-from .segmentation import Segmented
+from ..head.registration import Registration, register_followup, resample_to_baseline
+from ..labels import HEMATOMA
+from ..segmenting.segmentation import Segmented
 
 FOLLOWUP, GROWTH = "Hematoma at follow-up", "Hematoma growth"
 # What belongs to a mask that touches a border by partial volume is no growth.

@@ -15,9 +15,9 @@ from PrognosisLib.findings import Interval, Mask
 from PrognosisLib.pipeline import Progress, Stopwatch
 from PrognosisLib.volume import AIR_HU, Grid, Volume, resample
 
+from ..head.brain import Brain
+from ..labels import BACKGROUND, EDEMA, EXTRA_AXIAL, HEMATOMA, SEGMENTS, VENTRICULAR
 from .attention import SliceEvidence
-from .brain import Brain
-from .labels import BACKGROUND, EDEMA, EXTRA_AXIAL, HEMATOMA, SEGMENTS, VENTRICULAR
 from .network import EVIDENCE_PIXELS, normalize, with_neighbors
 from .slices import to_slices
 

@@ -16,10 +16,10 @@ from PrognosisLib.findings import Findings, Interval, Mask, Measurement
 from PrognosisLib.scores import hemorrhage_rows
 from PrognosisLib.volume import Volume
 
+from ..definition import Definition
+from ..head.brain import Brain
+from ..segmenting.attention import AttentionModel
 from .abc2 import measure_abc2
-from .attention import AttentionModel
-from .brain import Brain
-from .definition import Definition
 from .followup import FOLLOWUP
 from .growth import growth_rows
 from .location import INFRATENTORIAL, Location, locate

@@ -1,0 +1,1 @@
+"""Training, measuring and packing of the bundle; never imported by a run."""
