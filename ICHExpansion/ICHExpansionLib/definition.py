@@ -1,7 +1,7 @@
 """What counts as expansion: growth in mL, in percent, or either, strictly over or at the limit.
 
-Papers differ. The default, over 6 mL or over 33 %, is the commonest pair (Dowlatshahi et al., Neurology 2011;76:1238
-compares such limits; used as "> 33 % or > 6 mL" for example in Morotti et al., Neurocrit Care 2019).
+Papers differ in amount, percentage and operator. The default, over 6 mL or over 33 %, is one of the pairs in use (for
+example doi 10.1007/s12028-019-00797-2).
 """
 
 from __future__ import annotations

@@ -100,10 +100,10 @@ class ICHPipeline:
             flags.append(extra_axial_flag(found.extra_axial_ml))
         written = list(masks.values())
         if "followup" in case.volumes:
-            later = self._segment_followup(case, settings, net, progress, watch)
-            more, reasons = compare_followup(volume, found, masks.get(HEMATOMA), *later, progress, watch)
-            written = [mask for mask in written if mask.name not in {one.name for one in more}] + more
-            flags += reasons
+            *later, doubts = self._segment_followup(case, settings, net, progress, watch)
+            more, reasons = compare_followup(volume, masks.get(HEMATOMA), *later, progress, watch)
+            written += more
+            flags += [*doubts, *reasons]
         provenance = {
             "bundle": self.bundle.identity,
             "device": net.device,
@@ -143,14 +143,21 @@ class ICHPipeline:
 
     def _segment_followup(
         self, case: Case, settings: ICHSettings, net: Network, progress: Progress, watch: Stopwatch
-    ) -> tuple[Volume, Segmented]:
+    ) -> tuple[Volume, Segmented, list[Flag]]:
         progress(0.75, "Segmenting the follow-up")
         with watch("follow-up"):
             later = to_hounsfield(case.volumes["followup"], settings.window_width, settings.window_level)
             check_head_ct(later, "follow-up CT")
-            inner = Stopwatch()
-            found = segment_head(later, find_brain(later), net, self.interval_logit, silent, inner)
-        return later, found
+            brain = find_brain(later)
+            found = segment_head(later, brain, net, self.interval_logit, silent, Stopwatch())
+            flags = [followup_flag(one) for one in quality_flags(later, brain) if one.severity != "info"]
+        return later, found, flags
+
+
+def followup_flag(flag: Flag) -> Flag:
+    """A reason to distrust the follow-up's image."""
+    message = f"In the follow-up: {flag.message[:1].lower()}{flag.message[1:]}"
+    return dataclasses.replace(flag, key=f"followup_{flag.key}", message=message)
 
 
 def no_hematoma_flag() -> Flag:

@@ -57,7 +57,6 @@ class FollowupEvidence:
 
 def compare_followup(
     volume: Volume,
-    first: Segmented,
     hematoma: Mask | None,
     later_volume: Volume,
     later: Segmented,

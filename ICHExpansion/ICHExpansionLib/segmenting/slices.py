@@ -33,7 +33,10 @@ def to_slabs(volume: Volume) -> tuple[Volume, int]:
     factors = np.minimum(factors, volume.array.shape[::-1])
     if np.all(factors == 1):
         return volume, axis
-    shrunk = sitk.BinShrink(to_sitk_index_space(volume.array), [int(f) for f in factors])
+    # The last slab may lack slices: the last one stands for them, so that every slice is in a slab.
+    lacking = np.where(np.arange(3) == axis, -np.array(volume.array.shape[::-1]) % factors, 0)
+    array = np.pad(volume.array, [(0, int(n)) for n in lacking[::-1]], mode="edge") if lacking.any() else volume.array
+    shrunk = sitk.BinShrink(to_sitk_index_space(array), [int(f) for f in factors])
     matrix = volume.ijk_to_ras.copy()
     matrix[:3, 3] += matrix[:3, :3] @ ((factors - 1) / 2.0)
     matrix[:3, :3] = matrix[:3, :3] * factors

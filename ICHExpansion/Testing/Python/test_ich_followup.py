@@ -39,7 +39,7 @@ def found_in(made):
 def compared(first, later):
     volume, before = found_in(first)
     hematoma = before.masks.get(HEMATOMA)
-    return hematoma, *compare_followup(volume, before, hematoma, *found_in(later), silent, Stopwatch())
+    return hematoma, *compare_followup(volume, hematoma, *found_in(later), silent, Stopwatch())
 
 
 @pytest.fixture(scope="module")
