@@ -9,6 +9,7 @@ from ..definition import Definition
 from .followup import FollowupEvidence
 
 GROUP = "Follow-up"
+UNMATCHED = "the skulls of the two scans do not match: are they of one patient?"
 
 
 def growth_rows(
@@ -31,6 +32,7 @@ def growth_rows(
     reach = ((before_ends.upper - before_ends.lower) / 2) ** 2 + ((ends.upper - ends.lower) / 2) ** 2
     reach = reach**0.5
     sure = definition.met(before, before + growth - reach) == definition.met(before, before + growth + reach)
+    matched = evidence is None or evidence.registered
     rows = [
         Measurement("followup_volume", "Hematoma volume at follow-up", after, "mL", ends, how, group=GROUP),
         Measurement(
@@ -40,7 +42,8 @@ def growth_rows(
             "mL",
             Interval(growth - reach, growth + reach),
             "volume at follow-up - first volume; interval from both volumes' intervals, taken as independent",
-            group=GROUP,
+            "" if matched else UNMATCHED,
+            GROUP,
         ),
     ]
     if before > 0:
@@ -61,9 +64,9 @@ def growth_rows(
         Measurement(
             "expansion",
             "Expansion",
-            "yes" if bool(definition.met(before, after)) else "no",
+            ("yes" if bool(definition.met(before, after)) else "no") if matched else None,
             method=f"growth {definition}",
-            note="" if sure else "uncertain: the growth's interval holds the limit",
+            note=UNMATCHED if not matched else "" if sure else "uncertain: the growth's interval holds the limit",
             group=GROUP,
         )
     )

@@ -136,7 +136,7 @@ def summary(rows: Sequence[Measurement], flags: Sequence[Flag]) -> str:
             text += f" Probability of expansion ({name} model): {result_text(row)}; simulated cohort."
             break
     growth = found.measurement("growth")
-    if growth is not None:
+    if growth is not None and found.value("expansion") is not None:
         text += f" Growth until the follow-up: {result_text(growth)}; expansion: {found.value('expansion')}."
     if any(one.severity != "info" for one in flags):
         text += " See the flags."

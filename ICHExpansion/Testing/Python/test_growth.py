@@ -166,13 +166,15 @@ def test_the_users_definition_decides():
         assert (row.value, row.method) == (value, f"growth {definition}")
 
 
-def test_a_failed_registration_still_gives_the_growth_and_says_why():
+def test_a_failed_registration_gives_the_growth_with_a_doubt_and_no_verdict():
     reason = "The skulls in the two scans do not match."
     empty = np.zeros(GRID.shape, bool)
     failed = followup(empty, 30.0, registered=False, reason=reason, registration={**QUALITY, "surface_mean_mm": 4.0})
     rows = rows_of(hematoma(ball(12.0)), failed)
     assert rows["followup_volume"].value == 30.0
     assert rows["growth"].value == pytest.approx(30.0 - hematoma(ball(12.0)).voxel_volume_ml)
+    assert "one patient?" in rows["growth"].note
+    assert rows["expansion"].value is None
     assert rows["registration"].note == f"failed: {reason}"
     none = followup(empty, 0.0, registered=False, reason=reason, registration={"rotation_degrees": 0.0})
     assert rows_of(None, none)["registration"].value is None
