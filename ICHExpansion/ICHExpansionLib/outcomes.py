@@ -41,8 +41,6 @@ CLINICAL = (
     Predictor("diabetes", "Diabetes", ""),
     Predictor("infratentorial", "Infratentorial", ""),
 )
-# Draws of clinical values and outcome for each image of the cohort: an image stands for several patients.
-DRAWS = 5
 NAMES = ("image", "clinical", "integrated")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from PrognosisLib import shape
 from PrognosisLib.findings import Interval, Mask, Measurement
 
 from ..definition import Definition
 from .followup import FollowupEvidence
+from .intervals import volume_interval
 
 GROUP = "Follow-up"
 UNMATCHED = "the skulls of the two scans do not match: are they of one patient?"
@@ -78,12 +78,7 @@ def growth_rows(
 def _volume(mask: Mask | None, boundary_mm: float) -> tuple[float, Interval]:
     if mask is None or mask.is_empty:
         return 0.0, Interval(0.0, 0.0)
-    if mask.volume_ml is not None:
-        return mask.voxel_volume_ml, mask.volume_ml
-    grid = mask.cropped_grid
-    reach = shape.border(mask.array, grid).area(grid) * boundary_mm / 1000.0
-    value = mask.voxel_volume_ml
-    return value, Interval(max(0.0, value - reach), value + reach)
+    return mask.voxel_volume_ml, volume_interval(mask, boundary_mm)[0]
 
 
 def _after(later: Mask, evidence: FollowupEvidence | None, boundary_mm: float) -> tuple[float, Interval, str]:

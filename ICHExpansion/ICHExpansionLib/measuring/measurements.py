@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from PrognosisLib import shape
 from PrognosisLib.errors import InputError
-from PrognosisLib.findings import Findings, Interval, Mask, Measurement
+from PrognosisLib.findings import Findings, Mask, Measurement
 from PrognosisLib.scores import hemorrhage_rows
 from PrognosisLib.volume import Volume
 
@@ -22,6 +21,7 @@ from ..segmenting.attention import AttentionModel
 from .abc2 import measure_abc2
 from .followup import FOLLOWUP
 from .growth import growth_rows
+from .intervals import volume_interval
 from .location import INFRATENTORIAL, Location, locate
 from .mask_flags import mask_flags
 from .outlook import expansion_rows, summary
@@ -30,7 +30,6 @@ from .signs import Signs, measure_signs
 
 HEMATOMA, VENTRICULAR, EDEMA = "Hematoma", "Intraventricular hemorrhage", "Perihematomal edema"
 VOLUMES = "Volumes"
-COUNTED = "voxel count x voxel volume"
 VENTRICULAR_ML = 0.3  # less is a partial volume of the hematoma's border
 
 
@@ -152,17 +151,6 @@ def _counted(
     return Measurement(
         key, label, mask.voxel_volume_ml, "mL", *volume_interval(mask, boundary_mm), group=VOLUMES, place=place
     )
-
-
-def volume_interval(mask: Mask, boundary_mm: float) -> tuple[Interval, str]:
-    """The interval of a mask's volume, and in words where it comes from."""
-    if mask.volume_ml is not None:
-        return mask.volume_ml, f"{COUNTED}; interval from the network's own uncertainty about the border"
-    grid = mask.cropped_grid
-    area = shape.border(mask.array, grid).area(grid)
-    value, reach = mask.voxel_volume_ml, area * boundary_mm / 1000.0
-    how = f"{COUNTED}; interval from surface area x boundary uncertainty of {boundary_mm:.2g} mm"
-    return Interval(max(0.0, value - reach), value + reach), how
 
 
 def center_ras(mask: Mask) -> tuple[float, float, float]:

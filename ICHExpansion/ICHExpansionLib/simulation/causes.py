@@ -37,7 +37,6 @@ EFFECTS = {
     "antiplatelet": 0.52,  # odds ratio 1.68
     "pressure": 0.05,  # for each 10 mmHg over 165 (assumption: weak)
 }
-IMAGE_CAUSES = ("log_volume", "density_sd", "irregularity", "islands", "black_hole", "ventricular")
 GROWTH_MEDIAN, GROWTH_SIGMA = 0.75, 0.75  # relative growth of those who go on: log-normal
 LARGEST_GROWTH_ML = 80.0
 STOPPED_MEAN, STOPPED_SD = 0.02, 0.06  # of the others: normal
