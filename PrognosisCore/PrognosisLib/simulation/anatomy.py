@@ -57,6 +57,8 @@ class AbdomenParameters:
     liver_mL: float = 1500.0
     left_lobe_reach: float = 0.2
     cirrhosis: float = 0.0
+    lobe_shift: float | None = None  # caudate and left lobe over right lobe; None: as the cirrhosis has it
+    nodularity_mm: float | None = None  # of the liver's surface; None: as the cirrhosis has it
     portal_hypertension: float = 0.0
     steatosis_hu: float = 0.0  # lowers the liver's HU
     ascites_mL: float = 0.0

@@ -10,6 +10,7 @@ from scipy import ndimage
 from ..errors import InputError
 from .anatomy import COVERAGES, PHASES, AbdomenParameters, Anatomy, Layer, build_anatomy
 from .organs import ABOVE, BELOW, Patient
+from .sampling import apply_weights, centered, label_by_weights, slab_weights, to_canonical
 from .shapes import Grid, RandomField, rotation
 
 # HU without contrast, then in the arterial, portal venous and delayed phases, and the texture's standard deviation.
@@ -88,9 +89,9 @@ def simulate_abdomen(
     pose = rotation(parameters.tilt_degrees) @ np.diag(patient.scale)
     center = pose @ np.array([0.0, -14.0, 0.0])
     center[2] = 0.5 * (low + high)
-    fine = _centered(fine_size, fine_step, center)
+    fine = centered(fine_size, fine_step, center)
     rng = np.random.default_rng([seed, 2])
-    grid = Grid(tuple(int(n) for n in fine_size[::-1]), _to_canonical(fine, pose))
+    grid = Grid(tuple(int(n) for n in fine_size[::-1]), to_canonical(fine, pose))
     hu, labels, context, truth = _draw(patient, grid, float(np.prod(fine_step)) / 1000, Tissues(parameters, rng))
     blur = np.sqrt(max(parameters.kernel_mm**2 - 0.15 * fine_step[0] ** 2, 0.2**2))  # drawing has blurred a little
     for axis in (1, 2):
@@ -99,8 +100,8 @@ def simulate_abdomen(
         _resampling(size[a], step[a], fine_size[a], fine_step[a], parameters.slice_thickness_mm * (a == 2))
         for a in range(3)
     ]
-    hu = _resample(hu, weights)
-    labels = _resample_labels(labels, context, weights)
+    hu = apply_weights(hu, weights)
+    labels = label_by_weights(labels, context, weights)
     _add_noise(hu, parameters, step, rng)
     truth |= {
         "spleen_whole_mL": float(parameters.spleen_mL),
@@ -111,7 +112,7 @@ def simulate_abdomen(
     turn = np.eye(4)
     turn[:3, :3] = rotation(parameters.oblique_degrees)
     turn[:3, 3] = parameters.origin_mm
-    return _flip(hu, labels, turn @ _centered(size, step, center), parameters, truth)
+    return _flip(hu, labels, turn @ centered(size, step, center), parameters, truth)
 
 
 def _check(par: AbdomenParameters, spacing, max_size) -> None:
@@ -163,19 +164,6 @@ def _drawing_grid(size: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.nd
     if step[2] > max(3.0, 1.5 * step[0]):
         fine[2] = 3 * size[2]  # an odd number, so that a label never has exactly half a slice
     return fine, extent / fine
-
-
-def _centered(size, step, center) -> np.ndarray:
-    """Matrix of a grid with i to patient left, j to the back and k to the head, its middle at `center` (RAS, mm)."""
-    matrix = np.diag([-step[0], -step[1], step[2], 1.0])
-    matrix[:3, 3] = center - matrix[:3, :3] @ ((np.asarray(size) - 1) / 2)
-    return matrix
-
-
-def _to_canonical(matrix: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    inverse = np.eye(4)
-    inverse[:3, :3] = np.linalg.inv(pose)
-    return inverse @ matrix
 
 
 # -- tissues ----------------------------------------------------------------------------------------------------------
@@ -259,58 +247,7 @@ def _resampling(size: int, step: float, fine_size: int, fine_step: float, thickn
     """Weights (size, fine_size) that average linear interpolation over `thickness`; None where nothing changes."""
     if size == fine_size and thickness <= step * 1.4:
         return None
-    thickness = max(thickness, step)
-    offsets = (np.arange(7) - 3) / 7 * thickness if thickness > fine_step * 0.75 else np.zeros(1)
-    at = ((np.arange(size) + 0.5) * step)[:, None] + offsets[None]
-    at = np.clip(at / fine_step - 0.5, 0, fine_size - 1)
-    first = np.minimum(at.astype(int), max(fine_size - 2, 0))
-    weights = np.zeros((size, fine_size), np.float32)
-    rows = np.broadcast_to(np.arange(size)[:, None], at.shape)
-    np.add.at(weights, (rows, first), (1 - (at - first)) / len(offsets))
-    np.add.at(weights, (rows, np.minimum(first + 1, fine_size - 1)), (at - first) / len(offsets))
-    return weights
-
-
-def _resample(volume: np.ndarray, weights: list[np.ndarray | None]) -> np.ndarray:
-    """Apply the weights of i, j and k to an array (k, j, i)."""
-    in_i, in_j, in_k = weights
-    if in_k is not None:
-        volume = np.tensordot(in_k, volume, axes=(1, 0))
-    if in_j is not None:
-        volume = np.matmul(in_j, volume)
-    if in_i is not None:
-        volume = np.matmul(volume, in_i.T)
-    return volume
-
-
-def _resample_labels(labels: np.ndarray, context: np.ndarray, weights: list[np.ndarray | None]) -> np.ndarray:
-    """Organs by the largest interpolated share over the context's labels by the nearest voxel."""
-    if all(w is None for w in weights):
-        return labels.copy()
-    nearest = [np.arange(n) if w is None else w.argmax(1) for w, n in zip(weights, labels.shape[::-1], strict=True)]
-    out = context[np.ix_(nearest[2], nearest[1], nearest[0])]
-    best = np.zeros(out.shape, np.float32)
-    total = np.zeros(out.shape, np.float32)
-    winner = out.copy()
-    organs = np.where(labels != context, labels, 0).astype(np.uint8)
-    for code, box in enumerate(ndimage.find_objects(organs), start=1):
-        if box is None:
-            continue
-        wide = [slice(max(b.start - 1, 0), min(b.stop + 1, n)) for b, n in zip(box, organs.shape, strict=True)]
-        target, part = [], []
-        for w, inside in zip(weights, wide[::-1], strict=True):
-            used = np.arange(inside.start, inside.stop) if w is None else np.nonzero(w[:, inside].any(1))[0]
-            target.append(slice(used[0], used[-1] + 1))
-            part.append(None if w is None else np.ascontiguousarray(w[target[-1], inside]))
-        place = tuple(target[::-1])
-        share = _resample((organs[tuple(wide)] == code).astype(np.float32), part)
-        better = share > best[place]
-        winner[place][better] = code
-        best[place][better] = share[better]
-        total[place] += share
-    organ = total > 0.5
-    out[organ] = winner[organ]
-    return out
+    return slab_weights((np.arange(size) + 0.5) * step, max(thickness, step), fine_size, fine_step)
 
 
 def _add_noise(hu: np.ndarray, par: AbdomenParameters, step: np.ndarray, rng: np.random.Generator) -> None:

@@ -269,7 +269,8 @@ class Patient:
 
     def liver_shape(self, s: Space) -> np.ndarray:
         """Right lobe, left lobe and caudate before their limits; cirrhosis shrinks the first, enlarges the others."""
-        c, par = self.par.cirrhosis, self.par
+        par = self.par
+        c = par.cirrhosis if par.lobe_shift is None else par.lobe_shift
         m = self._move(11, 5)
         right = ellipsoid(s.p, np.array([84, 4, 24]) + m, (78 - 10 * c, 98 - 8 * c, 92 - 26 * c), rotation((0, -16, 0)))
         reach = par.left_lobe_reach
@@ -282,7 +283,9 @@ class Patient:
         x, _, z = s.p
         d = d - 0.45 * np.clip(z - 30, 0, 80) * np.clip((x + 20) / 60, 0, 1)
         d = d + 0.35 * np.clip(8 - z, 0, None) * np.clip((100 - x) / 70, 0, 1) + 3.0 * s.value(self.ripples)
-        return d + (2.0 * c) * s.value(self.nodules) if c > 0.15 else d
+        if par.nodularity_mm is not None:
+            return d + par.nodularity_mm * s.value(self.nodules)
+        return d + (2.0 * c) * s.value(self.nodules) if par.cirrhosis > 0.15 else d
 
     def liver(self, s: Space) -> np.ndarray:
         return smooth_max(self.liver_shape(s) - np.float32(self.liver_level), self.liver_limits(s), 4)
