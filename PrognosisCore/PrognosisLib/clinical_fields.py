@@ -46,7 +46,8 @@ class ClinicalField:
 
 
 def _plain(unit: str) -> str:
-    return unit.replace("µ", "u").replace("μ", "u").replace(" ", "").replace("³", "^3").lower()
+    """For comparison: upper or lower case, powers as 10^9, 10⁹ or 109, and both signs for micro alike."""
+    return unit.translate(str.maketrans("µμ²³⁴⁹", "uu2349", " ^")).lower()
 
 
 _ALL_FIELDS = (
@@ -173,6 +174,40 @@ _ALL_FIELDS = (
         "Infratentorial origin",
         kind="yes/no",
         tip="Origin below the tentorium; if not given it is estimated from the image.",
+    ),
+    ClinicalField("bmi", "Body mass index", "kg/m^2", 10, 100, tip="Weight divided by the square of height."),
+    ClinicalField("ast", "AST", "U/L", 3, 20000, tip="Aspartate aminotransferase.", units={"IU/L": 1.0}),
+    ClinicalField(
+        "ast_upper_limit",
+        "Upper limit of AST",
+        "U/L",
+        10,
+        100,
+        tip="Upper limit of normal of the laboratory, for APRI; not given means 40 U/L.",
+        units={"IU/L": 1.0},
+    ),
+    ClinicalField("alt", "ALT", "U/L", 3, 20000, tip="Alanine aminotransferase.", units={"IU/L": 1.0}),
+    ClinicalField(
+        "impaired_fasting_glucose",
+        "Impaired fasting glucose",
+        kind="yes/no",
+        tip="Counts as diabetes does in the NAFLD fibrosis score; not given means no.",
+    ),
+    ClinicalField(
+        "mre_kpa",
+        "Measured MRE stiffness",
+        "kPa",
+        0.5,
+        20,
+        tip="Liver stiffness by MR elastography at 60 Hz (shear modulus), if it was measured.",
+    ),
+    ClinicalField(
+        "swe_kpa",
+        "Measured SWE stiffness",
+        "kPa",
+        1,
+        150,
+        tip="Liver stiffness by ultrasound shear-wave elastography (Young's modulus), if it was measured.",
     ),
 )
 FIELDS: dict[str, ClinicalField] = {one.key: one for one in _ALL_FIELDS}

@@ -1,10 +1,20 @@
 """Clinical scores: plain functions whose argument names carry the units; an argument out of range raises InputError.
 
-The registries LIVER_SCORES, TACE_SCORES and HEMORRHAGE_SCORES say which clinical values (clinical_fields.py) and
-measurements a score needs, and `score_rows` lists scores of a patient, or what each one lacks.
+The registries LIVER_SCORES, FIBROSIS_SCORES, TACE_SCORES and HEMORRHAGE_SCORES say which clinical values
+(clinical_fields.py) and measurements a score needs, and `score_rows` lists scores of a patient, or what each one lacks.
 """
 
 from .base import Score, score_fields, score_rows
+from .fibrosis import (
+    FIBROSIS_SCORES,
+    apri,
+    apri_class,
+    fib4,
+    fib4_class,
+    fib4_class_in_nafld,
+    nafld_class,
+    nafld_score,
+)
 from .hemorrhage import (
     HEMORRHAGE_SCORES,
     abc2_ml,
@@ -29,6 +39,7 @@ from .spleen import (
 from .tace import TACE_SCORES, art, art_class, hap, hap_class, mhap_ii, six_and_twelve, six_and_twelve_class
 
 __all__ = [
+    "FIBROSIS_SCORES",
     "HEMORRHAGE_SCORES",
     "KUCYBALA_SCREEN_CM2",
     "KUCYBALA_SPLENOMEGALY_ML",
@@ -40,12 +51,17 @@ __all__ = [
     "abc2_ml",
     "albi",
     "albi_grade",
+    "apri",
+    "apri_class",
     "art",
     "art_class",
     "brain",
     "brain_probability",
     "child_pugh",
     "child_pugh_class",
+    "fib4",
+    "fib4_class",
+    "fib4_class_in_nafld",
     "hap",
     "hap_class",
     "hemorrhage_rows",
@@ -57,6 +73,8 @@ __all__ = [
     "meld_3",
     "meld_na",
     "mhap_ii",
+    "nafld_class",
+    "nafld_score",
     "nag",
     "prassopoulos_volume_ml",
     "score_fields",
