@@ -16,6 +16,7 @@ Code = tuple[str, str, str]  # coding scheme, code value, code meaning
 ANATOMICAL: Code = ("SCT", "123037004", "Anatomical Structure")
 ALTERED: Code = ("SCT", "49755003", "Morphologically Altered Structure")
 ACCEPTED_CATEGORIES = {"123037004": {"123037004", "91723000"}, "49755003": {"49755003"}}
+LIVER: Code = ("SCT", "10200004", "Liver")
 HEMORRHAGE: Code = ("SCT", "50960005", "Hemorrhage")
 BRAIN: Code = ("SCT", "12738006", "Brain")
 NO_CODE: Code = ("", "", "")
@@ -65,7 +66,9 @@ def _value(code: str) -> str:
 # In the order in which they are tried: a hemorrhage without a region is the hematoma.
 ENTRIES: dict[str, Entry] = {
     "Spleen": Entry(ANATOMICAL, ("SCT", "78961009", "Spleen"), SEGMENT_COLORS["Spleen"]),
-    "Liver": Entry(ANATOMICAL, ("SCT", "10200004", "Liver"), SEGMENT_COLORS["Liver"]),
+    "Liver": Entry(ANATOMICAL, LIVER, SEGMENT_COLORS["Liver"]),
+    "Liver on T1": Entry(ANATOMICAL, LIVER, SEGMENT_COLORS["Liver on T1"], recognized=False),
+    "Ascites": Entry(ALTERED, ("SCT", "389026000", "Ascites"), SEGMENT_COLORS["Ascites"]),
     "Hematoma": Entry(ALTERED, HEMORRHAGE, SEGMENT_COLORS["Hematoma"], BRAIN),
     "Intraventricular hemorrhage": Entry(
         ALTERED, HEMORRHAGE, SEGMENT_COLORS["Intraventricular hemorrhage"], ("SCT", "35764002", "Brain ventricle")
