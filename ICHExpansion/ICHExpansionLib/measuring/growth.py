@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from PrognosisLib.findings import Interval, Mask, Measurement
+from PrognosisLib.volume_interval import volume_interval
 
 from ..definition import Definition
 from .followup import FollowupEvidence
-from .intervals import volume_interval
 
 GROUP = "Follow-up"
 UNMATCHED = "the skulls of the two scans do not match: are they of one patient?"

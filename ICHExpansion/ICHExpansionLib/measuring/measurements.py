@@ -14,6 +14,7 @@ from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Findings, Mask, Measurement
 from PrognosisLib.scores import hemorrhage_rows
 from PrognosisLib.volume import Volume
+from PrognosisLib.volume_interval import volume_interval
 
 from ..definition import Definition
 from ..head.brain import Brain
@@ -21,7 +22,6 @@ from ..segmenting.attention import AttentionModel
 from .abc2 import measure_abc2
 from .followup import FOLLOWUP
 from .growth import growth_rows
-from .intervals import volume_interval
 from .location import INFRATENTORIAL, Location, locate
 from .mask_flags import mask_flags
 from .outlook import expansion_rows, summary

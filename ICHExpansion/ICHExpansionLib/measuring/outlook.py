@@ -11,11 +11,12 @@ from typing import Any
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Findings, Flag, Interval, Mask, Measurement
 from PrognosisLib.risk import LogisticModel
+from PrognosisLib.slicewise.evidence import SliceEvidence, slab_areas
 from PrognosisLib.wording import result_text
 
 from ..definition import Definition
 from ..outcomes import DL_SCORE, clinical_predictors, known, model_at
-from ..segmenting.attention import AttentionModel, Pooled, SliceEvidence, slab_areas
+from ..segmenting.attention import AttentionModel, Pooled
 
 GROUP = "Risk of expansion"
 TITLES = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PrognosisLib import shape
-from PrognosisLib.findings import Interval, Mask
+from . import shape
+from .findings import Interval, Mask
 
 COUNTED = "voxel count x voxel volume"
 

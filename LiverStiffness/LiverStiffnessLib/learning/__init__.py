@@ -1,0 +1,1 @@
+"""Training, fitting, validation and packing of LiverStiffness's model bundle; needs torch."""

@@ -1,0 +1,1 @@
+"""From masks and slice features to rows: volumes, stiffness probabilities, stages."""

@@ -1,0 +1,1 @@
+"""From MR images to slices, masks, slice features and the heat map."""

@@ -1,0 +1,1 @@
+"""Simulated MR examinations: stiffness and the signs that it drives, anatomy, tissues, image formation."""
