@@ -7,11 +7,12 @@ import numpy as np
 from PrognosisLib import shape
 from PrognosisLib.bundles.backends import Network
 from PrognosisLib.errors import InputError
+from PrognosisLib.slicewise.onto_scan import FAR_OUTSIDE
 from PrognosisLib.volume import Volume, resample
 
 from ..head.brain import find_brain
 from ..labels import HEMATOMA, IGNORE
-from ..segmenting.segmentation import FAR_OUTSIDE, hematoma_margin
+from ..segmenting.segmentation import hematoma_margin
 
 
 def border_shift(network: Network, image: Volume, labels: Volume) -> tuple[float, float] | None:

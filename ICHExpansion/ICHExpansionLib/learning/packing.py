@@ -16,12 +16,12 @@ from PrognosisLib.bundles.bundle import Bundle, image_format, segmentation_forma
 from PrognosisLib.bundles.export import export_onnx
 from PrognosisLib.cohort import CohortCase, read_cohort
 from PrognosisLib.risk import readable_json
+from PrognosisLib.slicewise.lattice import MULTIPLE
 from PrognosisLib.systems import EXTENSION_FOLDER
 
 from ..labels import CLASSES
 from ..outcomes import cohort_table, fit_models
 from ..segmenting.network import CHANNELS, NAME, OUTPUTS, WIDTHS
-from ..segmenting.slices import MULTIPLE
 from ..simulation.patients import TRAINING_PIXEL_MM, write_bloodless, write_cohort
 from .attention_training import PatientFeatures, out_of_fold, score_of, train_attention
 from .calibration import border_shift

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from PrognosisLib.slicewise.lattice import slice_grid, to_slabs
 from PrognosisLib.volume import Volume, resample
 
 from ..labels import BACKGROUND, CLASSES, EDEMA, EXTRA_AXIAL, HEMATOMA, IGNORE, VENTRICULAR
-from ..segmenting.network import HU_HIGH, HU_LOW
-from ..segmenting.slices import slice_grid, to_slabs
+from ..segmenting.network import HU_HIGH, HU_LOW, PIXEL_MM, SLAB_MM
 from .slice_targets import TARGETS, slice_targets
 
 # Weight of each class in the cross-entropy and the share of batches' slices that show it.
@@ -38,8 +38,8 @@ class SliceCase:
 
     @classmethod
     def from_volumes(cls, name: str, image: Volume, labels: Volume, simulated: bool = False) -> SliceCase:
-        slabs, axis = to_slabs(image)
-        grid = slice_grid(slabs, axis, image.grid.corners_ras())
+        slabs, axis = to_slabs(image, SLAB_MM, PIXEL_MM)
+        grid = slice_grid(slabs, axis, image.grid.corners_ras(), PIXEL_MM)
         hu = resample(slabs.array, slabs.ijk_to_ras, grid, fill=-1000.0)
         truth = resample(labels.array, labels.ijk_to_ras, grid, fill=0, nearest=True).astype(np.uint8)
         box = _head_box(hu)

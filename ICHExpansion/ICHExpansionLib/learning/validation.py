@@ -16,6 +16,7 @@ from PrognosisLib.findings import Mask
 from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Stopwatch, silent
 from PrognosisLib.risk.evaluation import auc, compare_auc, dice, hausdorff95
+from PrognosisLib.slicewise.evidence import slab_areas
 from PrognosisLib.volume import Volume, ras_grid, resample
 
 from ..head.brain import STEP_MM, Brain, find_brain, is_windowed
@@ -112,8 +113,6 @@ def _score(pipeline: ICHPipeline, found: Segmented, case: CohortCase) -> dict[st
 
 def features_of(name: str, found: Segmented, expected: float) -> PatientFeatures:
     """What the slice attention needs of a segmented scan; a scan without hematoma gives empty slabs."""
-    from ..segmenting.attention import slab_areas
-
     hematoma, blood = found.masks.get(HEMATOMA), found.masks.get(VENTRICULAR)
     areas = np.zeros(len(found.detection))
     if hematoma is not None:

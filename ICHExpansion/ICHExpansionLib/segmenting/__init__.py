@@ -1,1 +1,1 @@
-"""From slices to masks and the DL score: lattice, network, attention, heat map."""
+"""From slices to masks, the DL score and its heat map."""

@@ -9,7 +9,6 @@ training is in attention_training.py.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,51 +17,13 @@ from typing import Any
 import numpy as np
 
 from PrognosisLib.errors import BundleError
-
-from .network import SMALLEST_SUM
+from PrognosisLib.slicewise.network import SMALLEST_SUM
 
 FORMAT = "prognosis slice attention 1"
 # The volume's part bends here (mL); tiny and huge volumes count as the ends.
 KNOTS_ML = (5.0, 15.0, 40.0)
 VOLUME_ML = (0.3, 120.0)
 SMALLEST_AREA_MM2 = 10.0
-
-
-@dataclass(frozen=True)
-class SliceEvidence:
-    """What the network saw in each slab of a scan, in the order of the slabs.
-
-    Args:
-        features: (s, f) pooled over the network's own hematoma; see multitask.py.
-        ijk_to_ras, shape: lattice of the slabs.
-    """
-
-    features: np.ndarray
-    ijk_to_ras: np.ndarray
-    shape: tuple[int, int, int]
-
-    def to_json(self) -> str:
-        """Text that stays with the segment; features are kept to four digits, and only where there are any."""
-        rows = {
-            str(k): [round(float(v), 4) for v in row] for k, row in enumerate(self.features) if np.abs(row).max() > 1e-3
-        }
-        place = np.round(self.ijk_to_ras, 5).tolist()
-        return json.dumps({"features": rows, "width": self.features.shape[1], "lattice": place, "shape": self.shape})
-
-    @classmethod
-    def from_json(cls, text: str) -> SliceEvidence | None:
-        """None where there is no text or it is not what `to_json` wrote."""
-        try:
-            content = json.loads(text)
-            shape = tuple(int(n) for n in content["shape"])
-            features = np.zeros((shape[0], int(content["width"])), np.float64)
-            for k, row in content["features"].items():
-                features[int(k)] = row
-            matrix = np.array(content["lattice"], float)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError):
-            return None
-        good = matrix.shape == (4, 4) and len(shape) == 3 and np.isfinite(matrix).all() and np.isfinite(features).all()
-        return cls(features, matrix, shape) if good and abs(np.linalg.det(matrix)) > 1e-9 else None
 
 
 @dataclass(frozen=True)
@@ -162,24 +123,3 @@ def volume_terms(volume_ml: float, ventricular_ml: float) -> np.ndarray:
     log = math.log(min(max(volume_ml, VOLUME_ML[0]), VOLUME_ML[1]))
     bends = [max(0.0, log - math.log(knot)) for knot in KNOTS_ML]
     return np.array([log - math.log(12.0), *bends, ventricular_ml / (ventricular_ml + 0.5)])
-
-
-def slab_areas(
-    mask: np.ndarray, start: tuple[int, int, int], mask_ijk_to_ras: np.ndarray, evidence: SliceEvidence
-) -> np.ndarray:
-    """Area in mm2 of a mask in every slab (s,), for a mask of any lattice.
-
-    Args:
-        mask: bool (k, j, i), the box of the mask; start: its first voxel in the lattice of `mask_ijk_to_ras`.
-    """
-    kji = np.argwhere(mask) + np.asarray(start)
-    areas = np.zeros(evidence.shape[0])
-    if not len(kji):
-        return areas
-    to_slab = np.linalg.inv(evidence.ijk_to_ras) @ mask_ijk_to_ras
-    slab = np.rint(kji[:, ::-1] @ to_slab[2, :3] + to_slab[2, 3]).astype(int)
-    counts = np.bincount(np.clip(slab, 0, len(areas) - 1), minlength=len(areas))
-    voxel = abs(np.linalg.det(mask_ijk_to_ras[:3, :3]))
-    matrix = evidence.ijk_to_ras[:3, :3]
-    thickness = abs(np.linalg.det(matrix)) / np.linalg.norm(np.cross(matrix[:, 0], matrix[:, 1]))
-    return counts * voxel / thickness

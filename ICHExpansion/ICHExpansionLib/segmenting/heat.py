@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from PrognosisLib.findings import HeatMap, Mask
-from PrognosisLib.volume import Grid, resample
+from PrognosisLib.slicewise.evidence import slab_areas
+from PrognosisLib.slicewise.lattice import scaled
+from PrognosisLib.slicewise.network import EVIDENCE_PIXELS
+from PrognosisLib.volume import resample
 
-from .attention import AttentionModel, slab_areas
-from .network import EVIDENCE_PIXELS
+from .attention import AttentionModel
 from .segmentation import Segmented
 
 NAME = "Expansion heat map"
@@ -32,12 +34,3 @@ def heat_map(attention: AttentionModel, found: Segmented, hematoma: Mask) -> Hea
     grid = scaled(found.slices.grid, DRAWN_PIXELS)
     smooth = resample(part / max(float(part.max()), 1e-12), coarse.ijk_to_ras, grid)
     return HeatMap(NAME, smooth / max(float(smooth.max()), 1e-12), grid)
-
-
-def scaled(grid: Grid, pixels: int) -> Grid:
-    """The lattice whose pixels each stand for `pixels` x `pixels` of `grid` within a slice."""
-    matrix = grid.ijk_to_ras.copy()
-    matrix[:3, 3] += matrix[:3, :2].sum(axis=1) * (pixels - 1) / 2.0
-    matrix[:3, :2] *= pixels
-    k, j, i = grid.shape
-    return Grid((k, j // pixels, i // pixels), matrix)

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..labels import CLASSES
+from ..labels import CLASSES, HEMATOMA
 
 if TYPE_CHECKING:
     from torch import nn
 
 NAME = "slices"
 CHANNELS = 3  # the slice below, the slice, the slice above
+SLAB_MM = 5.5  # slices are averaged as long as the slab stays below this
+PIXEL_MM = 1.0
 WIDTHS = (24, 48, 96, 128, 160)
 FEATURES = 48
 # The window of the real training images, which saturate outside it.
 HU_LOW, HU_HIGH = 0.0, 80.0
 OUTPUTS = ("logits", "detection", "features", "evidence")
-EVIDENCE_PIXELS = 4  # evidence maps have one value for so many pixels along each axis
-SMALLEST_SUM = 4.0  # keeps the pooled features of slices with next to no hematoma near zero
 
 
 def normalize(hu: np.ndarray) -> np.ndarray:
@@ -35,14 +35,8 @@ def normalize(hu: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def with_neighbors(slices: np.ndarray) -> np.ndarray:
-    """(k, j, i) to (k, 3, j, i): every slice between the one below and the one above; ends stand twice."""
-    padded = np.concatenate([slices[:1], slices, slices[-1:]])
-    return np.stack([padded[:-2], padded[1:-1], padded[2:]], axis=1)
-
-
 def build() -> nn.Module:
     """The untrained torch network."""
-    from .multitask import MultiTaskNetwork
+    from PrognosisLib.slicewise.multitask import MultiTaskNetwork
 
-    return MultiTaskNetwork(CHANNELS, len(CLASSES), WIDTHS, FEATURES)
+    return MultiTaskNetwork(CHANNELS, len(CLASSES), WIDTHS, FEATURES, pooled_class=HEMATOMA)

@@ -10,10 +10,10 @@ import numpy as np
 from scipy import ndimage
 
 from ICHExpansionLib.labels import CLASSES, EDEMA, HEMATOMA
-from ICHExpansionLib.segmenting.network import EVIDENCE_PIXELS, SMALLEST_SUM
 from ICHExpansionLib.simulation.bleed import BleedParameters
 from ICHExpansionLib.simulation.head import HeadParameters
 from ICHExpansionLib.simulation.scan import ScanParameters, SimulatedHead, simulate_head
+from PrognosisLib.slicewise.network import SMALLEST_SUM, pooled, probability
 
 # No calcification and no dense falx, so that nothing but blood is bright inside the skull.
 HEAD = HeadParameters(calcified=(), atrophy=0.3, leukoaraiosis=0.1)
@@ -66,17 +66,10 @@ class Bright:
             logits[k, EDEMA] = np.where((plane > 11) & (plane < 25) & near, 4.0, -10.0)
         shows = (logits[:, HEMATOMA] > 0).sum(axis=(1, 2)) > 12
         detection = np.where(shows, 6.0, -6.0) if self.detection is None else np.full(len(hu), self.detection)
-        evidence = np.stack([_pooled(hu) / 80.0, np.abs(_pooled(hu) - 60.0) / 20.0], axis=1).astype(np.float32)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        share = _pooled(powers[:, HEMATOMA] / powers.sum(axis=1))
+        evidence = np.stack([pooled(hu) / 80.0, np.abs(pooled(hu) - 60.0) / 20.0], axis=1).astype(np.float32)
+        share = pooled(probability(logits, HEMATOMA))
         features = (share[:, None] * evidence).sum(axis=(2, 3)) / (share.sum(axis=(1, 2)) + SMALLEST_SUM)[:, None]
         return [logits, detection[:, None].astype(np.float32), features.astype(np.float32), evidence]
-
-
-def _pooled(planes: np.ndarray) -> np.ndarray:
-    s, j, i = planes.shape
-    n = EVIDENCE_PIXELS
-    return planes.reshape(s, j // n, n, i // n, n).mean(axis=(2, 4))
 
 
 def _skull(plane: np.ndarray) -> np.ndarray:

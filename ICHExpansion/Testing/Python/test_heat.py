@@ -10,12 +10,11 @@ from ich_heads import Bright, simulated, truth_of
 
 from ICHExpansionLib.head.brain import find_brain
 from ICHExpansionLib.labels import HEMATOMA
-from ICHExpansionLib.segmenting.attention import TERMS, AttentionModel, slab_areas
-from ICHExpansionLib.segmenting.heat import DRAWN_PIXELS, NAME, heat_map, scaled
+from ICHExpansionLib.segmenting.attention import TERMS, AttentionModel
+from ICHExpansionLib.segmenting.heat import DRAWN_PIXELS, NAME, heat_map
 from ICHExpansionLib.segmenting.segmentation import Segmented, segment_head
 from PrognosisLib.pipeline import Stopwatch, silent
-from PrognosisLib.simulation.shapes import rotation
-from PrognosisLib.volume import Grid
+from PrognosisLib.slicewise.evidence import slab_areas
 
 TILTED = {"tilt": 18.0, "flips": (True, False, True), "turn": (0.0, 3.0, 8.0)}
 
@@ -88,14 +87,3 @@ def test_an_edit_that_empties_slabs_cools_them(case):
     assert heat.max() == pytest.approx(1.0)
     assert heat[areas < 1].max() < 1e-6
     assert drawn(found).array[areas < 1].max() > 0.2
-
-
-def test_scaled_keeps_the_corners_of_an_oblique_lattice():
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation((10, 20, 30)) @ np.diag([1.0, 1.0, 5.0])
-    matrix[:3, 2] += 0.3 * matrix[:3, 1]
-    grid = Grid((3, 32, 64), matrix)
-    for pixels in (1, 2, 4):
-        coarse = scaled(grid, pixels)
-        assert coarse.shape == (3, 32 // pixels, 64 // pixels)
-        np.testing.assert_allclose(coarse.corners_ras(), grid.corners_ras(), atol=1e-9)

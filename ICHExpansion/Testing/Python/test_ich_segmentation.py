@@ -13,14 +13,13 @@ from ICHExpansionLib.head.brain import find_brain
 from ICHExpansionLib.labels import EDEMA, HEMATOMA
 from ICHExpansionLib.segmenting.segmentation import (
     DETECTED,
-    FAR_OUTSIDE,
     _keep,
     hematoma_margin,
-    margin_of,
     run_network,
     segment_head,
 )
 from PrognosisLib.pipeline import Stopwatch, silent
+from PrognosisLib.slicewise.onto_scan import FAR_OUTSIDE
 from PrognosisLib.volume import Volume
 
 
@@ -165,16 +164,6 @@ def test_thin_slices_are_drawn_to_the_ends_of_the_scan(flip, count):
 # --- the steps --------------------------------------------------------------------------------------------------------
 
 
-def test_margin_is_the_log_odds_of_one_class():
-    logits = np.random.default_rng(0).normal(0, 5, (2, 5, 4, 6)).astype(np.float32)
-    probability = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(axis=1, keepdims=True)
-    for label in range(5):
-        p = probability[:, label]
-        np.testing.assert_allclose(margin_of(logits, label), np.log(p / (1 - p)), atol=1e-3)
-    far = np.array([-3e4, 3e4, 0.0], np.float32).reshape(1, 3, 1, 1)
-    assert np.isfinite(margin_of(far, 0)).all()
-
-
 def test_every_slab_with_brain_is_seen_once_with_its_neighbors_in_batches():
     seen = []
 
@@ -202,22 +191,6 @@ def test_every_slab_with_brain_is_seen_once_with_its_neighbors_in_batches():
     wanted = Bright().outputs(image[3:4])
     for one, part in zip((logits, features, maps), (wanted[0], wanted[2], wanted[3]), strict=True):
         np.testing.assert_allclose(one[used][3], part[0], atol=1e-6)
-
-
-def test_the_first_and_the_last_slab_are_their_own_neighbors():
-    seen = []
-
-    class Watching(Bright):
-        def outputs(self, image):
-            seen.append(image)
-            return super().outputs(image)
-
-    hu = np.random.default_rng(0).uniform(0, 80, (3, 32, 32)).astype(np.float32)
-    run_network(Watching(), hu, np.ones(3, bool))
-    (image,) = seen
-    np.testing.assert_array_equal(image[0, 0], image[0, 1])
-    np.testing.assert_array_equal(image[2, 2], image[2, 1])
-    np.testing.assert_array_equal(image[1, 0], image[0, 1])
 
 
 def test_keep_pushes_specks_outside_and_nothing_else():

@@ -31,7 +31,8 @@ from ICHExpansionLib.learning.training import (  # noqa: E402
 )
 from ICHExpansionLib.segmenting import network  # noqa: E402
 from ICHExpansionLib.segmenting.attention import TERMS, AttentionModel  # noqa: E402
-from ICHExpansionLib.segmenting.multitask import MultiTaskNetwork  # noqa: E402
+from PrognosisLib.slicewise.multitask import MultiTaskNetwork  # noqa: E402
+from PrognosisLib.slicewise.network import SMALLEST_SUM  # noqa: E402
 from PrognosisLib.volume import Volume  # noqa: E402
 
 FEATURES = 5
@@ -54,7 +55,7 @@ def case() -> SliceCase:
 
 def tiny(seed: int = 0) -> MultiTaskNetwork:
     torch.manual_seed(seed)
-    return MultiTaskNetwork(network.CHANNELS, len(CLASSES), (6, 8, 12), FEATURES)
+    return MultiTaskNetwork(network.CHANNELS, len(CLASSES), (6, 8, 12), FEATURES, HEMATOMA)
 
 
 # --- cases and batches ------------------------------------------------------------------------------------------------
@@ -232,9 +233,7 @@ def test_features_are_the_evidence_pooled_over_the_networks_own_hematoma():
     assert features.shape == (3, FEATURES)
     assert evidence.shape == (3, FEATURES, 16, 24)
     share = torch.softmax(logits, dim=1)[:, HEMATOMA].reshape(3, 16, 4, 24, 4).mean(dim=(2, 4)).numpy()
-    pooled = (
-        np.einsum("sji,sfji->sf", share, evidence.numpy()) / (share.sum(axis=(1, 2)) + network.SMALLEST_SUM)[:, None]
-    )
+    pooled = np.einsum("sji,sfji->sf", share, evidence.numpy()) / (share.sum(axis=(1, 2)) + SMALLEST_SUM)[:, None]
     np.testing.assert_allclose(features.numpy(), pooled, rtol=1e-4, atol=1e-6)
     assert np.abs(features.numpy()).max() > 1e-3
     # And so the heat of a score that is linear in them sums to it.

@@ -7,18 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ICHExpansionLib.segmenting.slices import (
-    MULTIPLE,
-    PIXEL_MM,
-    SLAB_MM,
-    slice_grid,
-    through_plane,
-    to_slabs,
-    to_slices,
-)
 from PrognosisLib.simulation.shapes import rotation
+from PrognosisLib.slicewise.lattice import MULTIPLE, scaled, slice_grid, through_plane, to_slabs, to_slices
 from PrognosisLib.volume import Grid, Volume
 
+# Two networks' slices: head CT, and MRI of the abdomen.
+SIZES = [(5.5, 1.0), (8.5, 2.0)]
+HEAD = SIZES[0]
 SLOPE = np.array([0.7, -0.4, 1.1])
 FILL = -5000.0
 
@@ -55,6 +50,9 @@ scans = st.builds(
 )
 
 
+sizes = st.sampled_from(SIZES)
+
+
 def index_in(grid: Grid, points: np.ndarray) -> np.ndarray:
     """(i, j, k) of RAS points (n, 3)."""
     inverse = np.linalg.inv(grid.ijk_to_ras)
@@ -74,13 +72,13 @@ def test_the_axis_of_the_slices_is_found(made):
 
 
 @settings(max_examples=60, deadline=None)
-@given(scans)
-def test_a_ramp_keeps_its_value_at_every_place(made):
+@given(scans, sizes)
+def test_a_ramp_keeps_its_value_at_every_place(made, size_mm):
     """No half pixel is lost or won: the value at each lattice point is the ramp's at its own RAS position."""
     volume, axis = made
-    found = to_slices(volume, fill=FILL)
+    found = to_slices(volume, *size_mm, fill=FILL)
     points = found.grid.to_ras(np.argwhere(np.ones(found.array.shape, bool)))
-    slabs, _ = to_slabs(volume)
+    slabs, _ = to_slabs(volume, *size_mm)
     place = index_in(slabs.grid, points)
     # A last slab that lacks slices repeats the last one.
     factor = round(np.linalg.norm(slabs.ijk_to_ras[:3, axis]) / np.linalg.norm(volume.ijk_to_ras[:3, axis]))
@@ -98,10 +96,10 @@ def test_a_ramp_keeps_its_value_at_every_place(made):
 
 
 @settings(max_examples=60, deadline=None)
-@given(scans)
-def test_slices_are_the_scans_own_and_lie_as_the_network_expects(made):
-    volume, axis = made
-    found = to_slices(volume)
+@given(scans, sizes)
+def test_slices_are_the_scans_own_and_lie_as_the_network_expects(made, size_mm):
+    (volume, axis), (slab_mm, pixel_mm) = made, size_mm
+    found = to_slices(volume, slab_mm, pixel_mm)
     own, matrix = volume.ijk_to_ras[:3, :3], found.ijk_to_ras[:3, :3]
     count = volume.array.shape[2 - axis]
     factor = found.ijk_to_ras[:3, 2] @ own[:, axis] / (own[:, axis] @ own[:, axis])
@@ -109,13 +107,13 @@ def test_slices_are_the_scans_own_and_lie_as_the_network_expects(made):
     np.testing.assert_allclose(matrix[:, 2], factor * own[:, axis], atol=1e-9)
     assert found.array.shape[0] == -(-count // round(abs(factor)))
     step = float(np.linalg.norm(own[:, axis]))
-    assert np.linalg.norm(matrix[:, 2]) <= max(SLAB_MM, step) + 0.01
-    if 2 * step <= SLAB_MM and count >= 2:
+    assert np.linalg.norm(matrix[:, 2]) <= max(slab_mm, step) + 0.01
+    if 2 * step <= slab_mm and count >= 2:
         assert abs(factor) >= 2
-    assert thickness(found.ijk_to_ras, 2) <= max(SLAB_MM, thickness(volume.ijk_to_ras, axis)) + 0.01
-    # i to the right, j to the front in the scan's own planes, k upward; square pixels of 1 mm.
+    assert thickness(found.ijk_to_ras, 2) <= max(slab_mm, thickness(volume.ijk_to_ras, axis)) + 0.01
+    # i to the right, j to the front in the scan's own planes, k upward; square pixels.
     right, front, up = matrix.T
-    assert (np.linalg.norm(right), np.linalg.norm(front)) == (pytest.approx(PIXEL_MM), pytest.approx(PIXEL_MM))
+    assert (np.linalg.norm(right), np.linalg.norm(front)) == (pytest.approx(pixel_mm), pytest.approx(pixel_mm))
     assert right @ front == pytest.approx(0.0, abs=1e-9)
     assert right[0] > 0.8
     assert front[1] > 0.7
@@ -126,10 +124,10 @@ def test_slices_are_the_scans_own_and_lie_as_the_network_expects(made):
 
 
 @settings(max_examples=60, deadline=None)
-@given(scans)
-def test_the_whole_scan_is_covered(made):
-    volume, axis = made
-    found = to_slices(volume)
+@given(scans, sizes)
+def test_the_whole_scan_is_covered(made, size_mm):
+    (volume, axis), (slab_mm, pixel_mm) = made, size_mm
+    found = to_slices(volume, slab_mm, pixel_mm)
     place = index_in(found.grid, volume.grid.corners_ras())
     k, j, i = found.array.shape
     assert place[:, 0].min() >= -0.5
@@ -139,7 +137,7 @@ def test_the_whole_scan_is_covered(made):
     # Slices that fill no whole slab have one of their own, which may reach beyond the scan.
     assert place[:, 2].min() >= -0.5 - 1e-6
     assert place[:, 2].max() <= k - 0.5 + 1e-6
-    if np.linalg.norm(volume.ijk_to_ras[:3, axis]) > SLAB_MM / 2:
+    if np.linalg.norm(volume.ijk_to_ras[:3, axis]) > slab_mm / 2:
         assert place[:, 2].min() == pytest.approx(-0.5, abs=1e-6)
         assert place[:, 2].max() == pytest.approx(k - 0.5, abs=1e-6)
 
@@ -148,7 +146,7 @@ def test_a_thick_slice_is_not_smeared_into_its_neighbors():
     """Each slice of a scan of 5 mm slices has its own value, also on a tilted gantry."""
     volume, _ = scan((1.0, 1.0, 5.0), (48, 48, 9), tilt=20.0, flips=(True, True, True))
     volume = volume.with_array(np.broadcast_to(100.0 * np.arange(9.0)[:, None, None], (9, 48, 48)).astype(np.float32))
-    found = to_slices(volume, fill=FILL)
+    found = to_slices(volume, *HEAD, fill=FILL)
     for k, plane in enumerate(found.array):
         values = np.unique(plane[plane != FILL])
         np.testing.assert_allclose(values, 100.0 * (8 - k), atol=0.01)
@@ -158,7 +156,7 @@ def test_thin_slices_are_averaged_to_slabs():
     volume, _ = scan((1.0, 1.0, 1.0), (32, 32, 20))
     values = np.random.default_rng(0).normal(0, 50, 20)
     volume = volume.with_array(np.broadcast_to(values[:, None, None], (20, 32, 32)).astype(np.float32))
-    found = to_slices(volume)
+    found = to_slices(volume, *HEAD)
     assert found.array.shape == (4, 64, 64)
     middle = found.array[:, 32, 32]
     np.testing.assert_allclose(middle, values.reshape(4, 5).mean(axis=1), atol=0.01)
@@ -168,13 +166,13 @@ def test_the_last_slices_are_seen_though_they_fill_no_slab():
     volume, _ = scan((1.0, 1.0, 1.0), (32, 32, 12))
     bright = np.where(np.arange(12) >= 10, 80.0, 0.0)
     volume = volume.with_array(np.broadcast_to(bright[:, None, None], (12, 32, 32)).astype(np.float32))
-    np.testing.assert_allclose(to_slices(volume).array[:, 32, 32], [0.0, 0.0, 80.0], atol=0.01)
+    np.testing.assert_allclose(to_slices(volume, *HEAD).array[:, 32, 32], [0.0, 0.0, 80.0], atol=0.01)
 
 
 def test_only_what_is_asked_for_is_covered_in_plane():
     volume, _ = scan((1.0, 1.0, 5.0), (200, 200, 12), flips=(True, False, False))
     points = np.array([[-40.0, -20.0, 0.0], [31.0, 60.0, 5.0]])
-    found = to_slices(volume, points)
+    found = to_slices(volume, *HEAD, points)
     assert found.array.shape == (12, 96, 96)
     place = index_in(found.grid, points)
     assert place[:, :2].min() >= 0
@@ -185,6 +183,17 @@ def test_only_what_is_asked_for_is_covered_in_plane():
 
 def test_a_single_slice_stays_one():
     volume, _ = scan((0.9, 0.9, 5.0), (40, 40, 1))
-    assert to_slices(volume).array.shape[0] == 1
-    grid = slice_grid(*to_slabs(volume), volume.grid.corners_ras())
+    assert to_slices(volume, *HEAD).array.shape[0] == 1
+    grid = slice_grid(*to_slabs(volume, *HEAD), volume.grid.corners_ras(), HEAD[1])
     assert grid.shape == (1, 64, 64)
+
+
+def test_scaled_keeps_the_corners_of_an_oblique_lattice():
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation((10, 20, 30)) @ np.diag([1.0, 1.0, 5.0])
+    matrix[:3, 2] += 0.3 * matrix[:3, 1]
+    grid = Grid((3, 32, 64), matrix)
+    for pixels in (1, 2, 4):
+        coarse = scaled(grid, pixels)
+        assert coarse.shape == (3, 32 // pixels, 64 // pixels)
+        np.testing.assert_allclose(coarse.corners_ras(), grid.corners_ras(), atol=1e-9)
