@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from foreign_module import foreign_module
 from host.fixtures import host_scene, make_widget
 from PrognosisLib.volume import Volume
 
-__all__ = ["LATER", "MATRIX", "SPOT", "folder", "host_scene", "logic", "make_widget", "ml", "module", "scan"]
+__all__ = ["LATER", "MATRIX", "SPOT", "either", "folder", "host_scene", "logic", "make_widget", "ml", "module", "scan"]
 
 SOURCE = Path(__file__).parent / "two_scans"
 MATRIX = np.array([[-1.0, 0, 0, 12], [0, -1.0, 0, 14], [0, 0, 5, -20], [0, 0, 0, 1.0]])
@@ -58,6 +59,18 @@ def folder(tmp_path_factory) -> Path:
 def module(folder) -> Iterator[Path]:
     with foreign_module(folder) as path:
         yield path
+
+
+@pytest.fixture
+def either(module):
+    """From here on the module needs one of its scans, whichever it is."""
+    import TwoScansLib
+
+    from PrognosisLib.systems import register
+
+    roles = tuple(replace(role, required=False) for role in TwoScansLib.SYSTEM.roles)
+    TwoScansLib.SYSTEM = register(replace(TwoScansLib.SYSTEM, roles=roles))
+    return TwoScansLib.SYSTEM
 
 
 @pytest.fixture

@@ -119,6 +119,11 @@ def _run_system(arguments: argparse.Namespace) -> int:
     given = vars(arguments)
     settings = {key.removeprefix("setting_"): value for key, value in given.items() if key.startswith("setting_")}
     images = {role.name: given[role.name] for role in system.roles if given[role.name]}
+    try:
+        system.check_roles(images)
+    except InputError as error:
+        options = " or ".join(f"--{role.name}" for role in system.roles)
+        raise InputError(f"{str(error).removesuffix('.')} ({options}).") from error
     written = run_case(
         system,
         images,

@@ -22,7 +22,6 @@ from .pipeline import Case, Pipeline, silent
 from .pipeline import Progress as ProgressCallback
 from .scene.tables import isResultsTable, lackOf, noteLack
 from .systems import System
-from .volume import Volume
 
 # Key of the flag that stands in place of results which could not be brought up to date.
 NOT_MEASURED = "not_measured"
@@ -50,7 +49,8 @@ class _Pending:
 class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     """Base of every module's logic. A subclass sets `system`.
 
-    Volumes are given as one node for the system's first role or as a mapping of role names to nodes.
+    Volumes are given as one node for the system's first role or as a mapping of role names to nodes. Segmentation and
+    results belong to the first one given (System.primary_of).
     """
 
     system: System
@@ -109,7 +109,7 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         nodes = self._nodesByRole(volumes)
         case = self.makeCase(nodes, clinical, settings)
         self.worker.start_run(self.system.pipeline_path, self.currentBundle, case)
-        self._pending = _Pending(nodes[self.system.primary.name], case, segmentationNode, tableNode)
+        self._pending = _Pending(self._primary(nodes), case, segmentationNode, tableNode)
 
     def pollProcess(self, onProgress: ProgressCallback = silent) -> Result | None:
         """The result once it is there, else None; never waits. Raises what the run raised."""
@@ -161,7 +161,7 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """
         nodes = self._nodesByRole(volumes)
         case = self.makeCase(nodes, clinical, settings)
-        return self._measureCase(case, nodes[self.system.primary.name], segmentationNode, tableNode, again)
+        return self._measureCase(case, self._primary(nodes), segmentationNode, tableNode, again)
 
     def _measureCase(self, case: Case, volumeNode: Any, segmentationNode: Any, tableNode: Any, again: bool) -> Result:
         name = self.system.segments[0]
@@ -181,7 +181,7 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         earlier = tableNode or scene.resultsOf(self.system.name, volumeNode, segmentationNode).table
         if earlier is not None and isResultsTable(earlier):
             measured = _withLastingFlags(scene.readTable(earlier), measured, masks)
-        grid = case.volumes[self.system.primary.name].grid
+        grid = self._primary(case.volumes).grid
         nodes = scene.fromFindings(measured, volumeNode, segmentationNode, tableNode, grid)
         noteLack(nodes.table, name if isLacking else None)
         heatMaps = scene.readHeatMaps(scene.resultsOf(self.system.name, volumeNode, nodes.segmentation).heatMaps)
@@ -190,14 +190,11 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def makeCase(
         self, nodes: Mapping[str, Any], clinical: Mapping[str, Any] | None, settings: Mapping[str, Any] | None
     ) -> Case:
-        """Check clinical values and settings, and read the volumes."""
+        """Check roles, clinical values and settings, and read the volumes, which the case has in the roles' order."""
+        self.system.check_roles(nodes)
         values = check_clinical(clinical or {}, self.system.clinical_fields)
-        volumes: dict[str, Volume] = {}
-        for role in self.system.roles:
-            if role.name in nodes:
-                volumes[role.name] = scene.toVolume(nodes[role.name], role.modality)
-            elif role.required:
-                raise InputError(f"The {role.title} is missing; choose a volume for it.")
+        given = [role for role in self.system.roles if role.name in nodes]
+        volumes = {role.name: scene.toVolume(nodes[role.name], role.modality) for role in given}
         return Case(volumes, values, self.checkSettings(settings or {}))
 
     def checkSettings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,14 +235,16 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     # Helpers
 
     def _nodesByRole(self, volumes: Any) -> dict[str, Any]:
-        nodes = dict(volumes) if isinstance(volumes, Mapping) else {self.system.primary.name: volumes}
+        nodes = dict(volumes) if isinstance(volumes, Mapping) else {self.system.roles[0].name: volumes}
         nodes = {role: node for role, node in nodes.items() if node is not None}
         unknown = set(nodes) - {role.name for role in self.system.roles}
         if unknown:
             raise InputError(f"There is no input named '{unknown.pop()}' in {self.system.module}.")
-        if self.system.primary.name not in nodes:
-            raise InputError(f"The {self.system.primary.title} is missing; choose a volume for it.")
         return nodes
+
+    def _primary(self, images: Mapping[str, Any]) -> Any:
+        """Of images by role, the one that carries segmentation and results."""
+        return images[self.system.primary_of(images).name]
 
     def _finish(self, findings: Findings) -> Result:
         pending, self._pending = self._pending, None
@@ -256,7 +255,7 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             pending.volumeNode,
             ifInScene(pending.segmentationNode),
             ifInScene(pending.tableNode),
-            pending.case.volumes[self.system.primary.name].grid,
+            self._primary(pending.case.volumes).grid,
         )
         mask = findings.mask(self.system.segments[0])
         noteLack(nodes.table, self.system.segments[0] if mask is None or mask.is_empty else None)

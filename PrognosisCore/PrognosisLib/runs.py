@@ -67,7 +67,7 @@ def startReport(logic: SystemLogic, result: Result, folder: Path, clinical: Mapp
         "clinical": dict(clinical),
         "bundle_card": bundle.card,
         "wanted": logic.system.clinical_fields,
-        "window": logic.system.primary.window,
+        "window": logic.system.primary_of(result.case.volumes).window,
     }
     case = Case(dict(result.case.volumes), settings=_jobSettings(logic, folder=str(folder), report=report))
     return JobRun(logic, ReportJob.path, case, lambda found: Path(found.provenance["file"]))
@@ -96,14 +96,16 @@ class FrameRun:
         settings: Mapping[str, Any],
         framesTable: Any = None,
     ) -> None:
-        volumeNode = volumes[logic.system.primary.name]
+        # Nodes, not IDs: the next patient's nodes take the IDs of a scene that was closed.
+        self._volumes = {role: node for role, node in volumes.items() if node is not None}
+        logic.system.check_roles(self._volumes)
+        self._primary = logic.system.primary_of(self._volumes).name
+        volumeNode = self._volumes[self._primary]
         browser = findBrowser(volumeNode)
         if browser is None:
             raise InputError(f"'{volumeNode.GetName()}' belongs to no sequence; switch off 'All frames'.")
         self.framesTable = framesTable
         self._logic, self._clinical, self._settings = logic, dict(clinical), dict(settings)
-        # Nodes, not IDs: the next patient's nodes take the IDs of a scene that was closed.
-        self._volumes = {role: node for role, node in volumes.items() if node is not None}
         self._browserNode = browser
         self._selected = max(browser.GetSelectedItemNumber(), 0)  # none is selected before the first is shown
         count = browser.GetNumberOfItems()
@@ -171,7 +173,7 @@ class FrameRun:
     def _writeTable(self) -> None:
         from .scene.frames import updateFramesTable
 
-        volumeNode = ifInScene(self._volumes[self._logic.system.primary.name])
+        volumeNode = ifInScene(self._volumes[self._primary])
         self.framesTable = updateFramesTable(
             [self._found[number] for number in sorted(self._found)], self._browser(), volumeNode, self.framesTable
         )

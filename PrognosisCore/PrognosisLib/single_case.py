@@ -37,6 +37,7 @@ def run_case(
     """
     if Path(output).is_file():
         raise InputError(f"The output '{output}' is a file; name a folder.")
+    system.check_roles(images)
     clinical = read_clinical(clinical_file) if clinical_file else {}
     check_clinical(clinical, system.clinical_fields)
     on_progress(0.0, "Reading the images")

@@ -5,6 +5,7 @@ Plain data: naming a system here imports nothing of it. A module of another exte
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
@@ -24,7 +25,8 @@ ENTRY_POINTS = "prognosis.systems"
 class Role:
     """One input image of a system: its name in Case.volumes and on the command line (`--ct`), and its modality.
 
-    `window` (width, level) is how it is shown, in the image's unit; None for soft tissue in CT, else its own range.
+    Where no role of a system is `required`, one of them must be given, whichever it is. `window` (width, level) is how
+    the image is shown, in its unit; None for soft tissue in CT, else its own range.
     """
 
     name: str
@@ -42,7 +44,7 @@ class System:
         name: on the command line ("spleen").
         module: the scripted module ("SpleenVolume"); its library is `<module>Lib`.
         pipeline: class of the library's pipeline.py.
-        roles: input images, the first one carries the segmentation.
+        roles: input images; the first one that is given carries segmentation and results.
         segments: segment names that the system measures.
         clinical: keys of the clinical values that it uses (see clinical_fields.py).
         scores: its clinical scores; the panel shows those that need nothing from the image while values are entered.
@@ -67,9 +69,22 @@ class System:
     def pipeline_path(self) -> str:
         return f"{self.module}Lib.pipeline:{self.pipeline}"
 
-    @property
-    def primary(self) -> Role:
-        return self.roles[0]
+    def primary_of(self, names: Collection[str]) -> Role:
+        """The role whose image carries segmentation and results: of those named, the first in the system's order.
+
+        A required one is never passed over: it is told also where it is not named, and so is the first of all where
+        nothing is.
+        """
+        return next((role for role in self.roles if role.required or role.name in names), self.roles[0])
+
+    def check_roles(self, names: Collection[str]) -> None:
+        """Raises InputError where a required image is not named, or none at all."""
+        for role in self.roles:
+            if (role.required or len(self.roles) == 1) and role.name not in names:
+                raise InputError(f"The {role.title} is missing; choose a volume for it.")
+        if not any(role.name in names for role in self.roles):
+            *some, last = (f"a {role.title}" for role in self.roles)
+            raise InputError(f"Choose {', '.join(some)} or {last} volume; one of them is needed.")
 
     def library(self, submodule: str) -> Any:
         """A submodule of the system's library, imported on demand."""
@@ -154,7 +169,7 @@ def import_installed() -> list[str]:
 
 def series_option(system: System, role: Role) -> str:
     """The command line's option for the series of a role: `--series` for the first, `--ROLE-series` for others."""
-    return "--series" if role == system.primary else f"--{role.name}-series"
+    return "--series" if role == system.roles[0] else f"--{role.name}-series"
 
 
 def find_system(name: str) -> System:

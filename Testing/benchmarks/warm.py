@@ -45,7 +45,7 @@ def warm(name: str, paths: Mapping[str, Path], rounds: int) -> None:
             worker.start_run(system.pipeline_path, system.default_bundle(), Case(volumes, settings=settings))
             found = worker.wait()
             back = time.perf_counter()
-            first = volumes[system.primary.name]
+            first = volumes[system.primary_of(volumes).name]
             scene.fromFindings(found, scene.fromVolume(first), grid=first.grid)
             end = time.perf_counter()
             stages = found.provenance["seconds"]

@@ -60,7 +60,7 @@ def a_finished_panel(a_panel):
 
 def test_nothing_chosen_says_what_is_missing(a_panel):
     assert not a_panel.ui.applyButton.enabled
-    assert a_panel.ui.applyButton.toolTip == "Choose a volume for CT."
+    assert a_panel.ui.applyButton.toolTip == "The CT is missing; choose a volume for it."
     a_panel.ui.followupSelector.setCurrentNode(add_head(LATER, "Later"))
     assert not a_panel.ui.applyButton.enabled
     a_panel.ui.ctSelector.setCurrentNode(add_head())

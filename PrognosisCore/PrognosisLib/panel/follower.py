@@ -120,7 +120,7 @@ class ResultsFollower:
         )
 
     def _volumeNode(self) -> Any:
-        return getattr(self._panel.parameterNode, self._panel.system.primary.name)
+        return self._panel.primaryVolume()
 
     def _takeResultsOf(self, volumeNode: Any) -> None:
         """Another volume was chosen: its own earlier results, or none."""
@@ -136,9 +136,8 @@ class ResultsFollower:
         """What the results depend on beside the segmentation."""
         panel = self._panel
         settings = {name: value for name, value in panel.settings().items() if name != "device"}
-        primary = panel.system.primary.name
-        others = tuple((role, node.GetID()) for role, node in panel.volumes().items() if role != primary)
-        return panel.clinicalForm.text(), json.dumps(settings, sort_keys=True), panel.parameterNode.bundle, others
+        volumes = tuple((role, node.GetID()) for role, node in panel.volumes().items())
+        return panel.clinicalForm.text(), json.dumps(settings, sort_keys=True), panel.parameterNode.bundle, volumes
 
     def _showStored(self) -> None:
         """Shows the results that the scene holds, as after loading it; a node may have been deleted."""

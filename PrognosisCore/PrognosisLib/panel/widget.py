@@ -103,8 +103,9 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def initializeParameterNode(self) -> None:
         """The scene's parameter node, with a sensible volume where none was chosen yet."""
         node = self.logic.getParameterNode()
-        primary = self.system.primary.name
-        if self._isEntered and getattr(node, primary) is None and not self.runControl.isBusy:
+        volumes = self._volumesOf(node)
+        primary = self.system.primary_of(volumes).name
+        if self._isEntered and primary not in volumes and not self.runControl.isBusy:
             candidate = findInput()
             if candidate is not None:
                 setattr(node, primary, candidate)
@@ -141,7 +142,15 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def volumes(self) -> dict[str, Any]:
         """The chosen volumes by role."""
-        chosen = {role.name: getattr(self._parameterNode, role.name) for role in self.system.roles}
+        return self._volumesOf(self._parameterNode)
+
+    def primaryVolume(self) -> Any:
+        """The chosen volume that carries segmentation and results; None where it is not chosen."""
+        volumes = self.volumes()
+        return volumes.get(self.system.primary_of(volumes).name)
+
+    def _volumesOf(self, parameterNode: Any) -> dict[str, Any]:
+        chosen = {role.name: getattr(parameterNode, role.name) for role in self.system.roles}
         return {role: node for role, node in chosen.items() if node is not None}
 
     @property
@@ -155,10 +164,12 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """What Apply waits for, a sentence each; empty when it can run."""
         if self._parameterNode is None:
             return [_("The scene is closing.")]
-        chosen = self.volumes()
-        wanted = [role for role in self.system.roles if role.required and role.name not in chosen]
-        texts = [_("Choose a volume for {title}.").format(title=role.title) for role in wanted]
-        return texts + self.clinicalForm.problems()
+        texts = self.clinicalForm.problems()
+        try:
+            self.system.check_roles(self.volumes())
+        except InputError as error:
+            texts.insert(0, str(error))
+        return texts
 
     def _checkCanApply(self) -> None:
         busy, button = self.runControl.isBusy, self.ui.applyButton
@@ -183,7 +194,7 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         from ..runs import findBrowser
 
-        browser = findBrowser(getattr(self._parameterNode, self.system.primary.name))
+        browser = findBrowser(self.primaryVolume())
         box = self.ui.allFramesCheckBox
         box.enabled = browser is not None
         none = _("The volume is not part of a sequence with several frames.")
@@ -218,7 +229,7 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from ..runs import FrameRun, findBrowser
 
         node, volumes, clinical = self._parameterNode, self.volumes(), self.clinicalForm.values()
-        if node.allFrames and findBrowser(volumes[self.system.primary.name]) is not None:
+        if node.allFrames and findBrowser(self.primaryVolume()) is not None:
             self._frameRun = FrameRun(self.logic, volumes, clinical, self.settings(), node.framesTable)
             return self._frameRun
         self._frameRun = None
@@ -243,7 +254,7 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameterNode.existingSegmentation = None
             self._parameterNode.clinical = json.dumps(clinical)
         selection = slicer.app.applicationLogic().GetSelectionNode()
-        selection.SetActiveVolumeID(volumes[self.system.primary.name].GetID())
+        selection.SetActiveVolumeID(self.primaryVolume().GetID())
         slicer.app.applicationLogic().PropagateVolumeSelection()
         self.runControl.say(_("The simulated patient is loaded; press Apply."))
 

@@ -52,15 +52,16 @@ def write_outputs(
         InputError: the folder cannot be written or the disk is full; nothing is left behind.
     """
     system = find_system(result.findings.system)
-    primary = result.case.volumes[system.primary.name]
+    primary = system.primary_of(result.case.volumes)
     provenance = provenance_of(result, bundle, sources, clinical)
     with OutputFolder(folder) as draft:
         if result.nodes.segmentation is not None:
             scene.saveSegmentation(result.nodes.segmentation, draft / "segmentation.seg.nrrd")
         report.write_results_csv(draft / "results.csv", result.findings)
         report.write_provenance(draft / "provenance.json", provenance)
-        shown = {"wanted": system.clinical_fields, "window": system.primary.window}
-        report.write_report(draft, result.findings, primary, provenance, clinical, bundle.card, **shown)
+        shown = {"wanted": system.clinical_fields, "window": primary.window}
+        volume = result.case.volumes[primary.name]
+        report.write_report(draft, result.findings, volume, provenance, clinical, bundle.card, **shown)
         scene.saveScene(draft / "scene.mrb")
         names = sorted(path.name for path in draft.iterdir())
     return [Path(folder) / name for name in names]

@@ -39,7 +39,7 @@ def start_slow(panel, name: str = "Slow CT"):
 
 def test_apply_says_what_is_missing(a_panel):
     assert not a_panel.ui.applyButton.enabled
-    assert a_panel.ui.applyButton.toolTip == "Choose a volume for CT."
+    assert a_panel.ui.applyButton.toolTip == "The CT is missing; choose a volume for it."
 
 
 def test_the_volume_in_view_is_chosen_on_entering(a_panel, host_scene):

@@ -1,4 +1,7 @@
-"""TwoScans' pipeline: no network; what is bright on the scan, what is bright on the second one only, and their rows."""
+"""TwoScans' pipeline: no network; what is bright on the scan, what is bright on the second one only, and their rows.
+
+The scan is the first one given: the follow-up stands for the CT where that may be left out.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +37,14 @@ class TwoScansPipeline:
 
     def segment(self, case: Case, progress: Progress = silent) -> Findings:
         progress(0.1, "Looking for what is bright")
-        ct, limit = case.volumes["ct"], case.settings["limit_HU"]
+        (ct, *later), limit = case.volumes.values(), case.settings["limit_HU"]
         bright = ct.array >= limit
         provenance = {"bundle": self.bundle.identity, "device": "cpu", "seconds": {"threshold": 0.01}}
         if not bright.any():
             return Findings(self.system, flags=(NOTHING,), provenance=provenance)
         evidence = json.dumps({"says": 'ä "quoted" | text', "means": ct.array.mean(axis=(1, 2)).tolist()})
         masks = [Mask.from_full("Bright", bright, ct.grid, evidence=evidence)]
-        followup = case.volumes.get("followup")
-        if followup is not None:
-            masks.append(Mask.from_full("Growth", (followup.array >= limit) & ~bright, ct.grid))
+        masks += [Mask.from_full("Growth", (one.array >= limit) & ~bright, ct.grid) for one in later]
         heat = HeatMap("Brightness", np.clip(ct.array / 100.0, 0.0, 1.0).astype(np.float32), ct.grid)
         return Findings(self.system, tuple(masks), heat_maps=(heat,), provenance=provenance)
 
@@ -58,9 +59,10 @@ class TwoScansPipeline:
         rows.append(Measurement("bright", "Bright volume", size, "mL", place=center))
         known = json.loads(mask.evidence) if mask.evidence else {}
         rows.append(Measurement("slices", "Slices known", len(known.get("means", [])) or None, place=center))
-        followup = case.volumes.get("followup")
-        mean = None if followup is None else float(followup.array[mask.box][mask.array].mean())
-        rows.append(Measurement("later", "Mean density later", mean, "HU", note="" if followup else "no follow-up"))
+        _, *later = case.volumes.values()
+        mean = float(later[0].array[mask.box][mask.array].mean()) if later else None
+        rows.append(Measurement("later", "Mean density later", mean, "HU", note="" if later else "no follow-up"))
+        rows.append(Measurement("given", "Scans given", " and ".join(case.volumes)))
         grown = masks["Growth"].voxel_volume_ml if "Growth" in masks else None
         limit, operator = case.settings["growth_ml"], case.settings["growth_operator"]
         if grown is not None and limit is not None:
