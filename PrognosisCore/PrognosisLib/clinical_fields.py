@@ -175,7 +175,7 @@ _ALL_FIELDS = (
         kind="yes/no",
         tip="Origin below the tentorium; if not given it is estimated from the image.",
     ),
-    ClinicalField("bmi", "Body mass index", "kg/m^2", 10, 100, tip="Weight divided by the square of height."),
+    ClinicalField("bmi", "Body mass index", "kg/m²", 10, 100, tip="Weight divided by the square of height."),
     ClinicalField("ast", "AST", "U/L", 3, 20000, tip="Aspartate aminotransferase.", units={"IU/L": 1.0}),
     ClinicalField(
         "ast_upper_limit",
