@@ -13,7 +13,7 @@ from typing import Any
 
 from .clinical_fields import ClinicalField, fields_of
 from .errors import InputError
-from .scores import HEMORRHAGE_SCORES, LIVER_SCORES, TACE_SCORES, Score
+from .scores import FIBROSIS_SCORES, HEMORRHAGE_SCORES, LIVER_SCORES, TACE_SCORES, Score
 
 EXTENSION_FOLDER = Path(__file__).resolve().parents[2]
 BRAIN_WINDOW = (80.0, 40.0)
@@ -110,6 +110,11 @@ HEMORRHAGE_VALUES = (
     *("inr", "prior_ich", "hypertension", "diabetes", "infratentorial"),
 )
 
+STIFFNESS_VALUES = (
+    *("age", "sex", "bmi", "ast", "ast_upper_limit", "alt", "platelets", "albumin", "diabetes"),
+    *("impaired_fasting_glucose", "mre_kpa", "swe_kpa"),
+)
+
 SYSTEMS: dict[str, System] = {
     "spleen": System(
         name="spleen",
@@ -135,6 +140,18 @@ SYSTEMS: dict[str, System] = {
         clinical=HEMORRHAGE_VALUES,
         scores=HEMORRHAGE_SCORES,
         optional_settings=("expansion_ml", "expansion_percent"),
+    ),
+    "stiffness": System(
+        name="stiffness",
+        module="LiverStiffness",
+        pipeline="StiffnessPipeline",
+        roles=(
+            Role("t2", "T2-weighted MRI", "MR", required=False),
+            Role("t1", "T1-weighted MRI", "MR", required=False),
+        ),
+        segments=("Liver", "Spleen", "Ascites", "Liver on T1"),
+        clinical=STIFFNESS_VALUES,
+        scores=FIBROSIS_SCORES,
     ),
 }
 
