@@ -26,6 +26,7 @@ lint: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/spleen.py
 	$(BIN)/python Testing/benchmarks/ich.py
+	$(BIN)/python Testing/benchmarks/stiffness.py
 
 screenshots: $(VENV)/.test
 	$(BIN)/python Testing/screenshots.py

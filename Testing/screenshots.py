@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / folder) for folder in ("PrognosisCore", "SpleenVolume", "ICHExpansion", "Testing")]
+FOLDERS = ("PrognosisCore", "SpleenVolume", "ICHExpansion", "LiverStiffness", "Testing")
+sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
 import host  # noqa: E402
 
@@ -30,7 +31,7 @@ class Tour:
         module: its name.
         prefix: of the file names of the panel's pictures.
         report, overview: file names of the pictures of the report and of image, surface and curves.
-        window: of the overview's slices, (width, level) in HU.
+        window: of the overview's slices, (width, level) in HU; None for the image's own range.
         prepare: what a person sets in the panel before Apply.
     """
 
@@ -38,13 +39,14 @@ class Tour:
     prefix: str
     report: str
     overview: str
-    window: tuple[float, float]
+    window: tuple[float, float] | None
     prepare: Callable[[Any], None] = lambda ui: None
 
 
 TOURS = (
     Tour("SpleenVolume", "panel", "report", "spleen-volume", (400, 40), lambda ui: ui.cutoffCheckBox.click()),
     Tour("ICHExpansion", "ich-panel", "ich-report", "ich-expansion", (80, 40)),
+    Tour("LiverStiffness", "stiffness-panel", "stiffness-report", "liver-stiffness", None),
 )
 
 
@@ -112,7 +114,7 @@ def picture(panel, path: Path) -> None:
     print(path)
 
 
-def overview(result: Any, window: tuple[float, float], path: Path) -> None:
+def overview(result: Any, window: tuple[float, float] | None, path: Path) -> None:
     """Slices with outlines and the heat maps, one below the other, then surface and curves side by side."""
     import io
 
@@ -120,7 +122,8 @@ def overview(result: Any, window: tuple[float, float], path: Path) -> None:
 
     from PrognosisLib.reporting.report import chart_images, heat_map_images, slice_images
 
-    findings, volume = result.findings, result.case.volumes["ct"]
+    # The first image carries the segments.
+    findings, volume = result.findings, next(iter(result.case.volumes.values()))
     slices, *surface = slice_images(findings, volume, window)[:2]
     wide = [slices, *heat_map_images(findings, volume, window)]
     narrow = [*surface, *chart_images(findings)]
