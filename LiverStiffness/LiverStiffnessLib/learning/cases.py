@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -88,10 +88,10 @@ def simulated_stacks(seed: int, other: bool = False) -> list[SliceStack]:
     ]
 
 
-def real_stack(name: str, image: Volume, labels: Volume) -> list[SliceStack]:
-    """A real T2 with labels of classes; what its liver's stiffness is nobody knows."""
+def real_stacks(name: str, images: Mapping[str, Volume], labels: Volume) -> list[SliceStack]:
+    """Real images by sequence, with labels of classes; the signs of their livers nobody knows."""
     unknown = np.full(len(TARGETS), np.nan, np.float32)
-    return [SliceStack.from_volumes(name, "T2", image, labels, unknown, False)]
+    return [SliceStack.from_volumes(name, one, image, labels, unknown, False) for one, image in images.items()]
 
 
 def stacks_on(anatomy: RealAnatomy, seed: int) -> list[SliceStack]:

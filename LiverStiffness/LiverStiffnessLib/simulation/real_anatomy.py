@@ -20,7 +20,7 @@ from PrognosisLib.volume import Grid, Volume, resample
 
 from ..labels import ASCITES, LIVER, SPLEEN
 from .patients import Examination
-from .scan import SEPTA_MM, SimulatedImage, disturb, net
+from .scan import SEPTA_MM, SimulatedImage, disturb, septal_net
 from .tissues import TISSUES, LiverState, tissue_signal
 
 NODULES_MM, SHIFT_MM, LOBES_MM = (13, 26), 6.0, 35.0
@@ -93,7 +93,7 @@ def examine_real(anatomy: RealAnatomy, examination: Examination) -> list[Simulat
         fluid = np.maximum(np.minimum(liver, spleen) - width, (12.0 - anatomy.body) * 1.0)
         fluid = np.where(others, fluid, FAR_MM)
     shares = {n: _share(d, grid) for n, d in ((ASCITES, fluid), (LIVER, liver), (SPLEEN, spleen)) if d is not None}
-    texture = 1 + np.float32(examination.look.texture) * net(RandomField(rng, SEPTA_MM, 64).on(fields))
+    texture = 1 + np.float32(examination.look.texture) * septal_net(RandomField(rng, SEPTA_MM, 64).on(fields))
     t2 = _compose(anatomy, shares, examination, texture)
     t1 = _compose_t1(anatomy, shares, examination, 2 - texture, rng)
     labels = np.zeros(grid.shape, np.uint8)

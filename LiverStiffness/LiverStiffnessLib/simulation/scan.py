@@ -105,7 +105,7 @@ def _signals_on(
         rough = np.maximum(1 + spread * rough, np.float32(0.05))
         net = None
         if layer.material == "liver":
-            net = net(space.value(septa)[layer.slices])
+            net = septal_net(space.value(septa)[layer.slices])
             rough = rough + np.float32(look.uneven) * space.value(coarse)[layer.slices]
         for sequence, table, signal in zip(sequences, tables, out, strict=True):
             value = np.float32(table[layer.material]) * rough
@@ -117,7 +117,7 @@ def _signals_on(
     return [signal / np.float32(scale) for signal, scale in zip(out, scales, strict=True)]
 
 
-def net(field: np.ndarray) -> np.ndarray:
+def septal_net(field: np.ndarray) -> np.ndarray:
     """Walls of a net, 1 on them, with mean zero: where a random field is near zero."""
     walls = np.exp(-((field / np.float32(SEPTUM_WIDTH)) ** 2))
     return walls - np.float32(walls.mean())
