@@ -89,3 +89,29 @@ def train_network(
     run = TrainingRun(model, SliceSource(examinations), loop, work, multitask_loss)
     run.run()
     return run.final_network(batches=min(CALIBRATION_BATCHES, steps)).network.eval(), run.step
+
+
+def stacks_of_cases(cases: Sequence[CohortCase], folder: Path) -> list[Path]:
+    """Cases of any cohort as stacks on disk; where there are no labels, none count.
+
+    Raises:
+        InputError: a case has neither a T2 nor a T1, or labels on neither's grid.
+    """
+    jobs = ([*cases], [folder] * len(cases))
+    with ProcessPoolExecutor(cpu_count(), get_context("spawn")) as pool:
+        return list(pool.map(_stack_any, *jobs))
+
+
+def _stack_any(case: CohortCase, folder: Path) -> Path:
+    names = [name for name in ("T2", "T1") if name.lower() in case.files]
+    if not names:
+        raise InputError(f"Case '{case.case}' has neither t2 nor t1; give the path of one of them.")
+    images = {name: read_volume(case.files[name.lower()], "MR") for name in names}
+    first = images[names[0]]
+    if "labels" in case.files:
+        labels = read_volume(case.files["labels"], "labels")
+    else:
+        labels = Volume(np.zeros(first.array.shape, np.uint8), first.ijk_to_ras, "labels")
+    path = folder / f"{case.case}.npz"
+    store(real_stacks(case.case, images, labels), path)
+    return path

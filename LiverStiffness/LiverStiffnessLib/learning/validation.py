@@ -9,6 +9,7 @@ import numpy as np
 
 from ..labels import SEGMENTS, THRESHOLDS_KPA
 from ..measuring.ordinal import OrdinalModel
+from ..measuring.readout import Readout
 from .ordinal_training import PatientFeatures, score_of
 from .protocols import Outcomes, best_point, figures
 
@@ -42,7 +43,7 @@ def choose_points(model: OrdinalModel, patients: Sequence[PatientFeatures], outc
     return np.array([best_point(outcomes.reached[:, t], chances[:, t]) for t in range(len(THRESHOLDS_KPA))])
 
 
-def test_figures(
+def reading_figures(
     model: OrdinalModel, points: np.ndarray, patients: Sequence[PatientFeatures], outcomes: Outcomes
 ) -> dict[str, Any]:
     """By threshold, see protocols.figures, with the point; beside it the coverage of the stiffness interval."""
@@ -66,4 +67,13 @@ def test_figures(
         "score_error_median": round(float(np.median([r.error for r in readings])), 4),
         "error_percent_median_absolute": round(float(100 * np.median(np.abs(np.expm1(apart)))), 1),
     }
+    return found
+
+
+def shipped_figures(readout: Readout, patients: Sequence[PatientFeatures], outcomes: Outcomes) -> dict[str, Any]:
+    """Figures of the bundle's own readings, by reading and threshold, at its own points."""
+    found = {}
+    for name, model in readout.models.items():
+        points = np.array([readout.figure(name, t).get("point", 0.5) for t in THRESHOLDS_KPA])
+        found[name] = reading_figures(model, points, patients, outcomes)
     return found

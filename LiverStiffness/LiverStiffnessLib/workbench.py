@@ -1,0 +1,159 @@
+"""`prognosis simulate|train|evaluate stiffness`: from cohort files to a model bundle and its figures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PrognosisLib.cohort import read_cohort, split_by_patient, write_rows
+from PrognosisLib.reporting.output import write_atomic
+
+from .simulation.patients import simulate
+
+__all__ = ["evaluate", "simulate", "train"]
+
+logger = logging.getLogger(__name__)
+
+# Seeds of simulated examinations, added to the run's; none is in two groups.
+TEACHER_SEED, TEST_SEED = 10_000, 20_000
+OTHER_SHARE = 0.3  # of the examinations for training have an image of a third sequence
+FEWEST_MEASURED = 60  # patients with a measured stiffness, to fit the readings to them instead of simulated ones
+
+
+def train(
+    output: Path,
+    cohort: Path | None = None,
+    steps: int = 7000,
+    simulated: int = 500,
+    seed: int = 0,
+    validation: str = "",
+    threads: int = 0,
+    risk_patients: int = 450,
+    command: Sequence[str] | None = None,
+) -> list[Path]:
+    """Train the network, fit the readings, measure them on patients kept out, and write the bundle.
+
+    Work in progress lies beside the bundle in `<output>-training`; the same call resumes it.
+
+    Args:
+        output: folder of the bundle to write.
+        cohort: CSV with the columns case, t2, labels (and t1, patient, mre_kpa, age, site, year); None trains on
+            simulated patients only. With 60 measured stiffnesses (mre_kpa) the readings are fitted to these.
+        steps: of the network's training.
+        simulated: simulated examinations that the network is trained on.
+        validation: patients held out, separated by commas.
+        threads: CPU threads; 0 leaves it to torch.
+        risk_patients: simulated examinations that the readings are fitted to; as many again test them.
+
+    Raises:
+        InputError: the cohort is unfit.
+    """
+    import torch
+
+    from .learning.cases import load, simulate_stacks
+    from .learning.fitting import ON_REAL_SEED, ON_REAL_TEST, ON_REAL_TRAINING, stack_cases, train_network
+    from .learning.outcomes import measured_kpa, simulated_values
+    from .learning.packing import Groups, write_stiffness_bundle
+
+    if threads:
+        torch.set_num_threads(threads)
+    work = output.with_name(output.name + "-training")
+    held = [name.strip() for name in validation.split(",") if name.strip()]
+    cases = read_cohort(cohort, ("labels",), optional=("t2", "t1")) if cohort else []
+    real, kept_out = split_by_patient(cases, held) if cases else ([], [])
+    made = simulate_stacks(work / "simulated", range(seed, seed + simulated), OTHER_SHARE)
+    taught = stack_cases(real, work / "real", ON_REAL_TRAINING, seed + ON_REAL_SEED)
+    kept = stack_cases(kept_out, work / "kept-out", ON_REAL_TEST, seed + 2 * ON_REAL_SEED)
+    network, taken = train_network([load(path) for path in (*made, *taught)], work / "network", steps, seed)
+    plain = {case.case for case in cases}
+    measured = [case for case in real if measured_kpa(case.values, case.case) is not None]
+    own = len(measured) >= FEWEST_MEASURED
+    if own:
+        teachers = [(work / "real" / f"{case.case}.npz", case.values) for case in measured]
+        tests = [(work / "kept-out" / f"{case.case}.npz", case.values) for case in kept_out]
+    else:
+        starts = (seed + TEACHER_SEED, seed + TEST_SEED)
+        folders = (work / "teachers", work / "tests")
+        teachers, tests = (
+            [(path, simulated_values(path.stem)) for path in simulate_stacks(folder, range(n, n + risk_patients))]
+            for folder, n in zip(folders, starts, strict=True)
+        )
+    record = {
+        "command": " ".join(command or ["prognosis", *sys.argv[1:]]),
+        "seed": seed,
+        "steps": taken,
+        "training": [case.case for case in real],
+        "training_simulated": len(made),
+        "training_on_real": len(taught) - sum(path.stem in plain for path in taught),
+        "validation": [case.case for case in kept_out],
+        "measured_patients": len(measured) if own else 0,
+        "teachers": len(teachers),
+        "tests": len(tests),
+    }
+    on_real = [path for path in kept if path.stem not in plain]
+    real_kept = [path for path in kept if path.stem in plain]
+    groups = Groups(*_columns(teachers), *_columns(tests), on_real, real_kept)
+    return write_stiffness_bundle(output, network, record, groups, work)
+
+
+def _columns(pairs: Sequence[tuple[Path, Mapping[str, Any]]]) -> tuple[list[Path], list[Mapping[str, Any]]]:
+    """Files and values of pairs of both."""
+    return [file for file, _ in pairs], [values for _, values in pairs]
+
+
+def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Path]:
+    """Masks, sequence and stiffness against the truth of a cohort, and the paper's three protocols where it has enough.
+
+    The columns are case, t2, t1 (one of both suffices), labels, mre_kpa, age, site and year; all but case and an image
+    may be missing, and what needs them is then left out.
+
+    Raises:
+        InputError: the cohort is unfit.
+    """
+    from PrognosisLib.systems import SYSTEMS
+
+    from .learning.collecting import collect
+    from .learning.fitting import stacks_of_cases
+    from .learning.outcomes import with_outcomes
+    from .learning.protocols import FEWEST, run_protocols
+    from .learning.validation import shipped_figures, summarize_masks
+
+    pipeline = SYSTEMS["stiffness"].make_pipeline(bundle)
+    cases = read_cohort(cohort, (), optional=("t2", "t1", "labels"))
+    with tempfile.TemporaryDirectory() as folder:
+        files = stacks_of_cases(cases, Path(folder) / "stacks")
+        found = collect(pipeline.bundle.path, files, Path(folder) / "found")
+    rows = [row for one in found for row in one.rows]
+    figures: dict[str, Any] = {"bundle": pipeline.bundle.identity, "masks": summarize_masks(rows)}
+    patients, outcomes = with_outcomes(found, [case.values for case in cases])
+    if patients:
+        figures["as shipped"] = shipped_figures(pipeline.readout, patients, outcomes)
+    if len(patients) >= FEWEST:
+        figures["protocols"] = run_protocols(patients, outcomes)
+    else:
+        logger.warning("no protocols: %d patients with T2, T1 and mre_kpa, %d are needed", len(patients), FEWEST)
+    output.mkdir(parents=True, exist_ok=True)
+    return [
+        write_rows(output / "cases.csv", rows),
+        write_rows(output / "protocols.csv", _flat(figures.get("protocols", {}))),
+        write_atomic(output / "summary.json", json.dumps(figures, indent=2) + "\n"),
+    ]
+
+
+def _flat(protocols: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row for each protocol, group of patients and threshold."""
+    rows = []
+    for name, groups in protocols.items():
+        for group in ("all", "adults", "children"):
+            for threshold, one in groups.get(group, {}).items():
+                row: dict[str, Any] = {"protocol": name, "patients": group, "kpa": threshold}
+                for key, value in one.items():
+                    ends = value if isinstance(value, dict) else {"value": value}
+                    row |= {key if part == "value" else f"{key}_{part}": number for part, number in ends.items()}
+                rows.append(row)
+    return rows
