@@ -224,17 +224,21 @@ def test_scores_are_shown_while_values_are_entered(a_panel):
     assert "FIB-4 is for adults" in a_panel.ui.scoresLabel.text
 
 
-def test_the_demo_case_has_two_images_and_clinical_values(a_panel):
+def test_the_demo_case_has_two_images_and_clinical_values(a_panel, monkeypatch):
     from LiverStiffnessLib.demo import CLINICAL
+    from PrognosisLib import runs
 
+    real = runs.startDemo
+    monkeypatch.setattr(runs, "startDemo", lambda logic: real(logic, {"max_size": 48}))
     a_panel.ui.demoButton.click()
-    finish(a_panel, 240)
+    finish(a_panel, 120)
     node = a_panel.parameterNode
-    assert node.t2 is not None
-    assert node.t1 is not None
-    assert "imulated" in node.t2.GetName()
+    assert node.t2.GetName() == "Simulated T2 MRI"
+    assert node.t1.GetName() == "Simulated T1 MRI"
     assert json.loads(node.clinical) == CLINICAL
-    assert "FIB-4: " in a_panel.ui.scoresLabel.text
+    # 58 x 62 / (128 x sqrt 54)
+    assert "FIB-4: 3.82, advanced fibrosis likely" in a_panel.ui.scoresLabel.text
+    assert a_panel.ui.patientSection.text == "Patient (9 of 12 values given)"
     assert a_panel.ui.applyButton.enabled
 
 
