@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 # Seeds of simulated examinations, added to the run's; none is in two groups.
 TEACHER_SEED, TEST_SEED = 10_000, 20_000
-OTHER_SHARE = 0.3  # of the examinations for training have an image of a third sequence
+# So large a share of the examinations has an image of a third sequence.
+OTHER_SHARE, OTHER_TEST_SHARE = 0.3, 0.06
 FEWEST_MEASURED = 60  # patients with a measured stiffness, to fit the readings to them instead of simulated ones
 
 
@@ -56,7 +57,14 @@ def train(
     import torch
 
     from .learning.cases import load, simulate_stacks
-    from .learning.fitting import ON_REAL_SEED, ON_REAL_TEST, ON_REAL_TRAINING, stack_cases, train_network
+    from .learning.fitting import (
+        KEPT_OUT_SEED,
+        ON_REAL_SEED,
+        ON_REAL_TEST,
+        ON_REAL_TRAINING,
+        stack_cases,
+        train_network,
+    )
     from .learning.outcomes import measured_kpa, simulated_values
     from .learning.packing import Groups, write_stiffness_bundle
 
@@ -67,8 +75,10 @@ def train(
     cases = read_cohort(cohort, ("labels",), optional=("t2", "t1")) if cohort else []
     real, kept_out = split_by_patient(cases, held) if cases else ([], [])
     made = simulate_stacks(work / "simulated", range(seed, seed + simulated), OTHER_SHARE)
-    taught = stack_cases(real, work / "real", ON_REAL_TRAINING, seed + ON_REAL_SEED)
-    kept = stack_cases(kept_out, work / "kept-out", ON_REAL_TEST, seed + 2 * ON_REAL_SEED)
+    rows = {id(case): row for row, case in enumerate(cases)}
+    teaching, keeping = ({rows[id(case)]: case for case in part} for part in (real, kept_out))
+    taught = stack_cases(teaching, work / "real", ON_REAL_TRAINING, seed + ON_REAL_SEED)
+    kept = stack_cases(keeping, work / "kept-out", ON_REAL_TEST, seed + KEPT_OUT_SEED)
     network, taken = train_network([load(path) for path in (*made, *taught)], work / "network", steps, seed)
     plain = {case.case for case in cases}
     measured = [case for case in real if measured_kpa(case.values, case.case) is not None]
@@ -77,11 +87,11 @@ def train(
         teachers = [(work / "real" / f"{case.case}.npz", case.values) for case in measured]
         tests = [(work / "kept-out" / f"{case.case}.npz", case.values) for case in kept_out]
     else:
-        starts = (seed + TEACHER_SEED, seed + TEST_SEED)
+        groups = [range(seed + first, seed + first + risk_patients) for first in (TEACHER_SEED, TEST_SEED)]
         folders = (work / "teachers", work / "tests")
         teachers, tests = (
-            [(path, simulated_values(path.stem)) for path in simulate_stacks(folder, range(n, n + risk_patients))]
-            for folder, n in zip(folders, starts, strict=True)
+            [(path, simulated_values(path.stem)) for path in simulate_stacks(folder, seeds, OTHER_TEST_SHARE)]
+            for folder, seeds in zip(folders, groups, strict=True)
         )
     record = {
         "command": " ".join(command or ["prognosis", *sys.argv[1:]]),
@@ -97,8 +107,8 @@ def train(
     }
     on_real = [path for path in kept if path.stem not in plain]
     real_kept = [path for path in kept if path.stem in plain]
-    groups = Groups(*_columns(teachers), *_columns(tests), on_real, real_kept)
-    return write_stiffness_bundle(output, network, record, groups, work)
+    files = Groups(*_columns(teachers), *_columns(tests), on_real, real_kept)
+    return write_stiffness_bundle(output, network, record, files, work)
 
 
 def _columns(pairs: Sequence[tuple[Path, Mapping[str, Any]]]) -> tuple[list[Path], list[Mapping[str, Any]]]:

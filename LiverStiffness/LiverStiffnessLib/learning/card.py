@@ -35,8 +35,8 @@ split and 0.79 (0.75-0.81) with a site left out; 4,695 examinations of 4,295 pat
 ## Network
 2D U-Net with a strided stem, additive skips and batch normalization, feature widths {widths}, trained end to end.
 Input: slices of the image itself (thin ones averaged to slabs of at most {slab_mm:g} mm) on pixels of {pixel_mm:g} mm,
-in standard deviations from the body's mean. Output: logits of background, liver, spleen and ascites, three sequence logits
-(T2, T1, other), 48 features and their map. The score is linear in the features: that makes the heat map exact.
+in standard deviations from the body's mean. Output: logits of background, liver, spleen and ascites, three sequence
+logits (T2, T1, other), 48 features and their map. The score is linear in the features: that makes the heat map exact.
 A small network trained end to end was chosen over a frozen pretrained one, since none can be had without its license's
 and its images' terms, and since features of natural images at 224 pixels do not know of millimeters.
 
@@ -72,11 +72,12 @@ Seed {seed}; steps: {steps}. Versions: {versions}.
 """
 
 SIMULATED_NOTE = """No public data has MR images with a stiffness. Stiffness and its signs were simulated from a
-documented causal model (LiverStiffnessLib/simulation/causes.py: nodular surface, caudate and left lobe over right lobe, septal
-texture, T2, spleen volume, ascites; not driven: fat, iron, age, vendor, field, coil shading, noise). The readings are
-fitted to what an examination's signs make of the outcome. Every number that comes from them says "simulated cohort".
-The oracle knows all signs without noise, and the population, but neither site nor year: the best that any reader of
-these images could do. The expected share is over all stiffnesses that the test patients may have, not the one drawn."""
+documented causal model (LiverStiffnessLib/simulation/causes.py: nodular surface, caudate and left lobe over right
+lobe, septal texture, T2, spleen volume, ascites; not driven: fat, iron, age, vendor, field, coil shading, noise).
+The readings are fitted to what an examination's signs make of the outcome. Every number that comes from them says
+"simulated cohort". The oracle knows all signs without noise, and the population, but neither site nor year: the best
+that any reader of these images could do. The expected share is over all stiffnesses that the test patients may have,
+not the one that was drawn."""
 MEASURED_NOTE = "The readings were fitted to measured stiffness of the cohort's own patients."
 
 
@@ -190,7 +191,7 @@ def _stiffness(found: Mapping[str, Any]) -> str:
 
 def _table(found: Mapping[str, Any]) -> str:
     lines = [
-        "| kPa | n, reached | AUROC (95 %) | oracle | share (AUROC - 0.5) | expected share | sensitivity | specificity |",
+        "| kPa | n, reached | AUROC (95 %) | oracle | of AUROC - 0.5 | expected share | sensitivity | specificity |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [_row(f"{t:.1f}", found[f"{t:g}"]) for t in THRESHOLDS_KPA if f"{t:g}" in found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from os import cpu_count
@@ -27,7 +27,9 @@ from .training import SliceSource, WithSigns, multitask_loss
 if TYPE_CHECKING:
     from torch import nn
 
-ON_REAL_SEED = 30_000  # of simulated examinations on real anatomies
+# First seeds of simulated examinations on real anatomies, of training and of those kept out.
+ON_REAL_SEED, KEPT_OUT_SEED = 30_000, 40_000
+SEEDS_EACH = 100
 ON_REAL_TRAINING, ON_REAL_TEST = 12, 15  # examinations on each anatomy
 CALIBRATION_BATCHES = 60
 
@@ -65,16 +67,16 @@ def stack_case(case: CohortCase, folder: Path, examinations: int, seed: int) -> 
     return wanted
 
 
-def stack_cases(cases: Sequence[CohortCase], folder: Path, examinations: int, seed: int) -> list[Path]:
-    """Every case, in as many processes as there are cores; case n takes seeds from seed + 100 n."""
+def stack_cases(cases: Mapping[int, CohortCase], folder: Path, examinations: int, seed: int) -> list[Path]:
+    """Every case, in as many processes as there are cores; the case of row n takes seeds from seed + 100 n.
+
+    Args:
+        cases: by their row in the cohort file, so that seeds do not depend on which cases are kept out.
+    """
     if not cases:
         return []
-    jobs = (
-        list(cases),
-        [folder] * len(cases),
-        [examinations] * len(cases),
-        [seed + 100 * n for n in range(len(cases))],
-    )
+    seeds = [seed + SEEDS_EACH * row for row in cases]
+    jobs = (list(cases.values()), [folder] * len(cases), [examinations] * len(cases), seeds)
     with ProcessPoolExecutor(cpu_count(), get_context("spawn")) as pool:
         return [path for paths in pool.map(stack_case, *jobs) for path in paths]
 
