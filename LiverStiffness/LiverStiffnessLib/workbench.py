@@ -29,12 +29,12 @@ FEWEST_MEASURED = 60  # patients with a measured stiffness, to fit the readings 
 def train(
     output: Path,
     cohort: Path | None = None,
-    steps: int = 7000,
+    steps: int = 6000,
     simulated: int = 500,
     seed: int = 0,
     validation: str = "",
     threads: int = 0,
-    risk_patients: int = 450,
+    risk_patients: int = 420,
     command: Sequence[str] | None = None,
 ) -> list[Path]:
     """Train the network, fit the readings, measure them on patients kept out, and write the bundle.

@@ -31,6 +31,7 @@ NO_FEATURES = "needs the network's features; run the segmentation with Apply"
 NO_LIVER = "no liver was found"
 # DeepLiverNet 2.0, ten-fold cross-validation; the interval is published for 3.0 kPa only.
 PUBLISHED = "published AUROC at 3 kPa 0.83 (0.82-0.84) in 4,695 examinations (published, other data)"
+ADULT_YEARS, CHILD_NOTE = 18, "; the classes were set in adults"
 SEQUENCE_WORDS = {"both": "T2 and T1", "t2": "T2 alone", "t1": "T1 alone"}
 
 
@@ -54,7 +55,7 @@ def measure_examination(
         if inputs:
             name = model_name(inputs)
             reading = readout.models[name].read(inputs, _covariates(masks))
-            rows += stiffness_rows(reading, name, readout, settings.decision_kpa)
+            rows += stiffness_rows(reading, name, readout, settings.decision_kpa, clinical.get("age"))
             curves = (*_probability_curves(reading, readout), *_weight_curves(reading, inputs, liver, readout))
             if name != "both":
                 flags.append(one_sequence_flag(name))
@@ -78,7 +79,9 @@ def _covariates(masks: Mapping[str, Mask]) -> np.ndarray:
     return covariates_of(spleen_ml, liver.voxel_volume_ml, 0.0 if fluid is None else fluid.voxel_volume_ml)
 
 
-def stiffness_rows(reading: Reading, name: str, readout: Readout, decision_kpa: float) -> list[Measurement]:
+def stiffness_rows(
+    reading: Reading, name: str, readout: Readout, decision_kpa: float, age: float | None = None
+) -> list[Measurement]:
     """Expected stiffness, its published class, and the five probabilities."""
     source = f"read from {SEQUENCE_WORDS[name]}"
     rows = [
@@ -97,7 +100,8 @@ def stiffness_rows(reading: Reading, name: str, readout: Readout, decision_kpa: 
             "Published class of that stiffness",
             mre_stage(reading.kpa),
             method=MRE_SOURCE,
-            note="the interval may span several classes",
+            note="the interval may span several classes"
+            + (CHILD_NOTE if age is not None and age < ADULT_YEARS else ""),
             group=STIFFNESS,
             simulated=readout.simulated,
         ),
