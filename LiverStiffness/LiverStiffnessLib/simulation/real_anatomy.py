@@ -128,9 +128,11 @@ def _spleen_distance(anatomy: RealAnatomy, log_ratio: float, liver: np.ndarray) 
     wanted = np.count_nonzero(distance < 0) * float(np.exp(np.clip(log_ratio, -0.7, 1.6)))
     low, high = -8.0, SPLEEN_GROWTH_MM
     room = (_kept_in(anatomy, np.full_like(distance, -1.0), SPLEEN) < 0) & (liver > 1.0)
+    free, grid = distance[room], anatomy.image.grid
     for _ in range(12):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if np.count_nonzero((distance < middle) & room) < wanted else (low, middle)
+        # Distances come in steps of whole voxels, shares do not.
+        low, high = (middle, high) if _share(free - np.float32(middle), grid).sum() < wanted else (low, middle)
     return np.maximum(distance - np.float32(low), np.maximum(1.0 - liver, np.where(room, -FAR_MM, 3.0)))
 
 
