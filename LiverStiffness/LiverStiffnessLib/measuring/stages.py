@@ -23,6 +23,7 @@ MRE_HIGHEST = "fibrosis stage 4 or cirrhosis"
 SWE_F2_KPA, SWE_F3_KPA = 8.4, 9.1
 SWE_SOURCE = "point SWE in 46 patients with NAFLD, Ultrasonography (e-ultrasonography.org, article 1523)"
 NOT_INTERCHANGEABLE = "MRE and ultrasound kPa are not interchangeable"
+ADULT_YEARS = 18
 
 
 def mre_stage(kpa: float) -> str:
@@ -48,21 +49,26 @@ def swe_stage(kpa: float, f2_kpa: float = SWE_F2_KPA, f3_kpa: float = SWE_F3_KPA
     return "below F2" if value < f2_kpa else "F2" if value < f3_kpa else "F3 or higher"
 
 
+def child_note(age_years: float | None) -> str:
+    """What is added to the note of a class under 18 years; empty for adults and where the age is not known."""
+    return "; the classes were set in adults" if age_years is not None and age_years < ADULT_YEARS else ""
+
+
 def measured_rows(
     clinical: Mapping[str, Any], swe_f2_kpa: float = SWE_F2_KPA, swe_f3_kpa: float = SWE_F3_KPA
 ) -> tuple[Measurement, ...]:
     """A row for each stiffness that was measured elsewhere, with its class in the note; none where none is given.
 
     Args:
-        clinical: checked clinical values (clinical.check_clinical), of which mre_kpa and swe_kpa count.
+        clinical: checked clinical values (clinical.check_clinical), of which mre_kpa, swe_kpa and age count.
 
     Raises:
         InputError: the SWE cut-offs are not in order.
     """
     rows = []
-    mre, swe = clinical.get("mre_kpa"), clinical.get("swe_kpa")
+    mre, swe, child = clinical.get("mre_kpa"), clinical.get("swe_kpa"), child_note(clinical.get("age"))
     if mre is not None:
-        note = f"{mre_stage(mre)}; {NOT_INTERCHANGEABLE}"
+        note = f"{mre_stage(mre)}{child}; {NOT_INTERCHANGEABLE}"
         rows.append(
             Measurement(
                 "measured_mre", "MRE, measured", mre, "kPa", method=f"entered; {MRE_SOURCE}", note=note, group=GROUP
@@ -72,7 +78,7 @@ def measured_rows(
         usual = (swe_f2_kpa, swe_f3_kpa) == (SWE_F2_KPA, SWE_F3_KPA)
         source = SWE_SOURCE if usual else "chosen by the user"
         cutoffs = f"cut-offs F2 {swe_f2_kpa:g} and F3 {swe_f3_kpa:g} kPa: {source}"
-        note = f"{swe_stage(swe, swe_f2_kpa, swe_f3_kpa)}; cut-offs depend on the device; {NOT_INTERCHANGEABLE}"
+        note = f"{swe_stage(swe, swe_f2_kpa, swe_f3_kpa)}{child}; cut-offs depend on the device; {NOT_INTERCHANGEABLE}"
         rows.append(
             Measurement(
                 "measured_swe", "SWE, measured", swe, "kPa", method=f"entered; {cutoffs}", note=note, group=GROUP

@@ -89,6 +89,12 @@ def test_rows_of_both():
         assert not row.simulated
 
 
+def test_a_child_is_told_that_the_classes_are_those_of_adults():
+    for age, said in ((None, False), (17, True), (18, False)):
+        for row in measured_rows({"mre_kpa": 3.2, "swe_kpa": 8.9, "age": age}):
+            assert ("; the classes were set in adults; " in row.note) is said
+
+
 def test_other_cut_offs_are_said_to_be_the_users():
     (swe,) = measured_rows({"swe_kpa": 8.9}, 6.3, 8.3)
     assert swe.note.startswith("F3 or higher; ")
