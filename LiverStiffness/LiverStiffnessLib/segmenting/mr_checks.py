@@ -36,7 +36,7 @@ def check_mr(volume: Volume, sequence: str) -> None:
     check_geometry(volume)
     name = f"{TITLES[sequence]} '{volume.name}'"
     sample = volume.array.reshape(-1)[:: max(1, volume.array.size // SAMPLES)]
-    if not np.isfinite(sample).all():
+    if not np.isfinite(volume.array).all():
         raise InputError(f"{name} has voxels that are NaN or infinite; export the image again.")
     low, high = float(sample.min()), float(sample.max())
     if low == high:
@@ -111,7 +111,8 @@ def check_one_patient(alignment: Alignment | None, names: Mapping[str, str]) -> 
     """
     if alignment is None:
         return []
-    dice = alignment.liver_dice
+    # NaN: the images have no place in common, or no liver there.
+    dice = float(np.nan_to_num(alignment.liver_dice))
     if dice < ONE_PATIENT_DICE:
         raise InputError(
             f"The livers in '{names['T2']}' and '{names['T1']}' do not match (overlap {dice:.2f} after the best "
