@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 from PrognosisLib import cli
+from PrognosisLib.systems import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data"
-SPLEEN_SEED, ICH_SEED = 25, 12
+SPLEEN_SEED, ICH_SEED, STIFFNESS_SEED = 25, 12, 7
 
 
 def run(*arguments: object) -> None:
@@ -22,10 +23,11 @@ def run(*arguments: object) -> None:
 
 
 def simulate(system: str, seed: int, output: Path) -> Path:
-    """Folder of a simulated patient."""
+    """Folder of a simulated patient; each has the image of the system's first role."""
     folder = output / "simulated-patients" / system
     run("simulate", system, "--cases", 1, "--seed", seed, "--output", folder)
-    return next(path.parent for path in folder.glob(f"*{seed:04d}/ct.nii.gz"))
+    image = f"{SYSTEMS[system].roles[0].name}.nii.gz"
+    return next(path.parent for path in folder.glob(f"*{seed:04d}/{image}"))
 
 
 def main(output: Path) -> None:
@@ -48,6 +50,16 @@ def main(output: Path) -> None:
         "ich", "--ct", case / "ct.nii.gz", "--followup", case / "followup.nii.gz",
         "--clinical", case / "clinical.json", "--output", folders[-1],
     )  # fmt: skip
+    print("LiverStiffness on a simulated patient", flush=True)
+    case = simulate("stiffness", STIFFNESS_SEED, output)
+    folders.append(output / "stiffness")
+    run(
+        "stiffness", "--t2", case / "t2.nii.gz", "--t1", case / "t1.nii.gz",
+        "--clinical", case / "clinical.json", "--output", folders[-1],
+    )  # fmt: skip
+    print("LiverStiffness on its T2-weighted image alone", flush=True)
+    folders.append(output / "stiffness-t2")
+    run("stiffness", "--t2", case / "t2.nii.gz", "--clinical", case / "clinical.json", "--output", folders[-1])
     print("\nOpen these:")
     for folder in folders:
         for name in ("report.html", "scene.mrb", "results.csv"):
