@@ -27,11 +27,12 @@ class CohortCase:
         return self.values.get("simulated", "").lower() in ("1", "yes", "true")
 
 
-def read_cohort(path: Path, file_columns: Sequence[str]) -> list[CohortCase]:
+def read_cohort(path: Path, file_columns: Sequence[str], optional: Sequence[str] = ()) -> list[CohortCase]:
     """The cases of a cohort file.
 
     Args:
         file_columns: columns that hold paths ("ct", "labels"); every one of them must be there and its files exist.
+        optional: further such columns, which may be missing or empty; a file that is named must exist.
 
     Raises:
         InputError: no such file, a column is missing, a case is named twice, or a file of a case does not exist.
@@ -56,12 +57,14 @@ def read_cohort(path: Path, file_columns: Sequence[str]) -> list[CohortCase]:
             raise InputError(f"Case '{name}' has more values than '{path.name}' has columns; quote values with commas.")
         if not name or name in cases:
             raise InputError(f"The case '{name}' stands twice or has no name in '{path.name}'; name every case once.")
-        files = {column: (path.parent / row[column]).resolve() for column in file_columns}
+        columns = [*file_columns, *(column for column in optional if (row.get(column) or "").strip())]
+        files = {column: (path.parent / row[column]).resolve() for column in columns}
         for column, file in files.items():
             if not row[column] or not file.exists():
                 message = f"Case '{name}': there is no file '{row[column]}' (column {column}); correct the path."
                 raise InputError(message)
-        others = {key: value for key, value in row.items() if key not in (*file_columns, "case", "patient")}
+        known = (*file_columns, *optional, "case", "patient")
+        others = {key: value for key, value in row.items() if key not in known}
         cases[name] = CohortCase(name, (row.get("patient") or name).strip(), files, others)
     return list(cases.values())
 

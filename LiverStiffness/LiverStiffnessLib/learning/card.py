@@ -219,6 +219,8 @@ def _protocol_note(training: Mapping[str, Any], measured: Mapping[str, Any]) -> 
 
 
 def _protocols(protocols: Mapping[str, Any]) -> str:
+    if not protocols:
+        return "Not run: too few patients."
     lines = [
         "| protocol | kPa | patients | n, reached | AUROC (95 %) | oracle | sensitivity | specificity |",
         "|---|---|---|---|---|---|---|---|",

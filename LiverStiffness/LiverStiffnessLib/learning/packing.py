@@ -31,7 +31,7 @@ from .cases import load
 from .collecting import Collected, collect
 from .ordinal_training import PatientFeatures, fit_reading
 from .outcomes import simulated_values, with_outcomes
-from .protocols import Outcomes, run_protocols
+from .protocols import FEWEST, Outcomes, run_protocols
 from .validation import choose_points, reading_figures, summarize_masks
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def measure(
         points = choose_points(models["both"], *known)
         on_real = reading_figures(models["both"], points, real_patients, real_outcomes)
     everyone = [*known[0], *patients]
-    protocols = run_protocols(everyone, joined(known[1], outcomes), seed)
+    protocols = run_protocols(everyone, joined(known[1], outcomes), seed) if len(everyone) >= FEWEST else {}
     return {"masks": masks, "readings": dict(readings), "on_real_anatomies": on_real, "protocols": protocols}
 
 

@@ -20,7 +20,7 @@ from .evidence import from_text, slice_inputs
 from .mask_flags import mask_flags
 from .ordinal import Reading, SliceInput, covariates_of
 from .readout import Readout, model_name, threshold_key
-from .stages import MRE_SOURCE, measured_rows, mre_stage
+from .stages import MRE_SOURCE, child_note, measured_rows, mre_stage
 
 if TYPE_CHECKING:
     from ..pipeline import StiffnessSettings
@@ -31,7 +31,6 @@ NO_FEATURES = "needs the network's features; run the segmentation with Apply"
 NO_LIVER = "no liver was found"
 # DeepLiverNet 2.0, ten-fold cross-validation; the interval is published for 3.0 kPa only.
 PUBLISHED = "published AUROC at 3 kPa 0.83 (0.82-0.84) in 4,695 examinations (published, other data)"
-ADULT_YEARS, CHILD_NOTE = 18, "; the classes were set in adults"
 SEQUENCE_WORDS = {"both": "T2 and T1", "t2": "T2 alone", "t1": "T1 alone"}
 
 
@@ -100,8 +99,7 @@ def stiffness_rows(
             "Published class of that stiffness",
             mre_stage(reading.kpa),
             method=MRE_SOURCE,
-            note="the interval may span several classes"
-            + (CHILD_NOTE if age is not None and age < ADULT_YEARS else ""),
+            note="the interval may span several classes" + child_note(age),
             group=STIFFNESS,
             simulated=readout.simulated,
         ),

@@ -132,3 +132,18 @@ def test_a_sheared_image_is_refused_and_leaves_no_file(tmp_path: Path):
     with pytest.raises(InputError, match="sheared"):
         write_volume(Volume(np.zeros((4, 4, 4), dtype=np.int16), matrix), tmp_path / "ct.nii.gz")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_optional_files_may_be_missing_but_not_wrong(tmp_path: Path):
+    for name in ("a.nii", "b.nii"):
+        (tmp_path / name).write_bytes(b"x")
+    file = write_rows(
+        tmp_path / "cohort.csv", [{"case": "1", "t2": "a.nii", "t1": ""}, {"case": "2", "t2": "", "t1": "b.nii"}]
+    )
+    one, two = read_cohort(file, (), optional=("t2", "t1", "labels"))
+    assert (set(one.files), set(two.files)) == ({"t2"}, {"t1"})
+    assert one.files["t2"] == (tmp_path / "a.nii").resolve()
+    assert "t1" not in one.values
+    write_rows(file, [{"case": "1", "t2": "gone.nii"}])
+    with pytest.raises(InputError, match=r"gone\.nii"):
+        read_cohort(file, (), optional=("t2",))
