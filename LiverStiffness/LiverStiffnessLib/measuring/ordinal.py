@@ -140,11 +140,9 @@ class OrdinalModel:
             good = good and all(a.ndim == 2 and a.shape[1] == features for part in maps.values() for a in part.values())
             good = good and all(maps["gates"][s].shape == maps["effects"][s].shape for s in sequences)
             good = good and rows["covariate_means"].shape == rows["covariate_effects"].shape == (len(COVARIATES),)
-            good = (
-                good
-                and rows["offsets"].shape == (len(THRESHOLDS_KPA),)
-                and rows["knots"].shape == rows["log_kpa"].shape
-            )
+            good = good and rows["offsets"].shape == (len(THRESHOLDS_KPA),)
+            good = good and rows["knots"].ndim == 1 and rows["knots"].size > 0
+            good = good and rows["knots"].shape == rows["log_kpa"].shape
             every = [*maps["gates"].values(), *maps["effects"].values(), *rows.values()]
             good = good and all(np.isfinite(a).all() for a in every) and all(v >= 0 for v in spread.values())
             good = good and all(np.all(np.diff(rows[n]) >= 0) for n in ("offsets", "log_kpa", "knots"))
