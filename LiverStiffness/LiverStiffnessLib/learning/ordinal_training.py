@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from PrognosisLib.errors import InputError
+
 from ..labels import THRESHOLDS_KPA
 from ..measuring.ordinal import COVARIATES, OrdinalModel, SliceInput
 
@@ -24,6 +26,7 @@ PENALTY = 0.01  # on squared effects, and a third of it on squared gates
 SPARSITY = 0.001  # on absolute effects
 RESAMPLES = 8
 KNOTS = 7
+FEWEST = 3  # patients; fewer teach nothing
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,16 @@ def fit_reading(
 
     The score's error comes from refits to patients drawn with replacement: the standard deviation of their scores of
     the patients themselves, averaged.
+
+    Raises:
+        InputError: hardly any patient has features.
     """
     used = [one for one in patients if set(sequences) <= set(one.slices)]
+    if len(used) < FEWEST:
+        raise InputError(
+            f"The network finds a liver in {len(used)} of {len(patients)} examinations only, so no stiffness can be "
+            "learned from it; train it longer or on more images."
+        )
     model = _fit(used, sequences, seed, STEPS)
     rng = np.random.default_rng([seed, 71])
     scores = []
@@ -73,7 +84,8 @@ def _fit(patients: Sequence[PatientFeatures], sequences: tuple[str, ...], seed: 
     torch.manual_seed(seed)
     data = {name: _tensors([one.slices[name] for one in patients]) for name in sequences}
     covariates = np.stack([one.covariates[sequences[0]] for one in patients])
-    means = np.nanmean(covariates, axis=0)
+    known = np.isfinite(covariates)
+    means = np.where(known, covariates, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     filled = np.where(np.isnan(covariates), means, covariates)
     spread = filled.std(axis=0) + 1e-3
     standard = torch.from_numpy(((filled - means) / spread).astype(np.float32))
