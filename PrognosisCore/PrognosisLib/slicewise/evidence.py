@@ -48,7 +48,7 @@ class SliceEvidence:
 def slab_areas(
     mask: np.ndarray, start: tuple[int, int, int], mask_ijk_to_ras: np.ndarray, evidence: SliceEvidence
 ) -> np.ndarray:
-    """Area in mm2 of a mask in every slab (s,), for a mask of any lattice.
+    """Area in mm2 of a mask in every slab (s,), for a mask of any lattice; what lies beyond the slabs is in none.
 
     Args:
         mask: bool (k, j, i), the box of the mask; start: its first voxel in the lattice of `mask_ijk_to_ras`.
@@ -58,8 +58,9 @@ def slab_areas(
     if not len(kji):
         return areas
     to_slab = np.linalg.inv(evidence.ijk_to_ras) @ mask_ijk_to_ras
-    slab = np.rint(kji[:, ::-1] @ to_slab[2, :3] + to_slab[2, 3]).astype(int)
-    counts = np.bincount(np.clip(slab, 0, len(areas) - 1), minlength=len(areas))
+    place = kji[:, ::-1] @ to_slab[2, :3] + to_slab[2, 3]
+    place = place[np.abs(place - (len(areas) - 1) / 2) < len(areas) / 2 + 0.01]
+    counts = np.bincount(np.clip(np.rint(place).astype(int), 0, len(areas) - 1), minlength=len(areas))
     voxel = abs(np.linalg.det(mask_ijk_to_ras[:3, :3]))
     matrix = evidence.ijk_to_ras[:3, :3]
     thickness = abs(np.linalg.det(matrix)) / np.linalg.norm(np.cross(matrix[:, 0], matrix[:, 1]))

@@ -140,6 +140,21 @@ def test_areas_times_thickness_are_the_volume_whatever_the_masks_lattice():
     assert areas.sum() * distance / 1000 == pytest.approx(np.count_nonzero(mask) * grid.voxel_volume_ml)
 
 
+def test_what_lies_beyond_the_slabs_is_in_none():
+    """As where another scan, which ends in the middle of the organ, has the mask: its last slab gets its own share."""
+    scan = lattice((0.9, 0.9, 5.0), (60, 60, 12))
+    evidence = slab_evidence(scan)
+    mask = np.ones((30, 10, 10), bool)
+    for part, filled in ((slice(None), 12), (slice(0, 15), 6), (slice(24, 30), 0)):
+        matrix = scan.ijk_to_ras.copy()
+        matrix[:3, 3] -= 9 * matrix[:3, 2]  # 9 slices below the scan, 12 in it, 9 above
+        kept = np.zeros_like(mask)
+        kept[part] = True
+        areas = slab_areas(kept, (0, 0, 0), matrix, evidence)
+        assert np.count_nonzero(areas) == filled
+        np.testing.assert_allclose(areas[areas > 0], 100 * 0.9 * 0.9)
+
+
 def test_an_empty_mask_has_no_areas():
     evidence = slab_evidence(lattice((0.9, 0.9, 5.0), (60, 60, 12)))
     assert not slab_areas(np.zeros((0, 0, 0), bool), (0, 0, 0), np.eye(4), evidence).any()
