@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,19 +79,19 @@ def decode(path: Path) -> np.ndarray:
     except Exception as error:  # whatever a damaged file makes pydicom stumble over
         raise InputError(f"'{path.name}' is damaged or cut short; copy it again from the archive.") from error
     if "TransferSyntaxUID" not in dataset.file_meta:
-        dataset.file_meta.TransferSyntaxUID = _bare_syntax(dataset)
+        dataset.file_meta.TransferSyntaxUID = bare_syntax(dataset)
     try:
         with quiet():
             frames = _whole_bits(dataset.pixel_array, dataset)
     except Exception as error:  # plugins raise whatever they like
         compressed = dataset.file_meta.TransferSyntaxUID.is_compressed
-        frames = _decode_gdcm(dataset) if compressed else None
+        frames = _decode_all_gdcm(dataset) if compressed else None
         if frames is None:
-            raise InputError(_why_undecodable(path, dataset)) from error
+            raise InputError(why_undecodable(path, dataset)) from error
     return frames.reshape(-1, *frames.shape[-2:])
 
 
-def _bare_syntax(dataset: pydicom.Dataset) -> str:
+def bare_syntax(dataset: pydicom.Dataset) -> str:
     """The transfer syntax of a data set without file header, from the encoding that was found."""
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -101,38 +101,57 @@ def _bare_syntax(dataset: pydicom.Dataset) -> str:
     return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 
 
-def _decode_gdcm(dataset: pydicom.Dataset) -> np.ndarray | None:
-    """Compressed frames by GDCM, or None where it fails too.
+def decode_gdcm(header: pydicom.Dataset, encoded: Iterable[bytes]) -> list[np.ndarray] | None:
+    """Compressed frames (row, column) or (row, column, 3) by GDCM as it comes with SimpleITK, or None where it fails.
 
-    Each goes through a file of its own without a rescale slope, which GDCM would apply to the values.
+    Each goes through a file of its own without a rescale slope, which GDCM would apply to the values, and without a
+    palette. Color becomes red, green, blue.
     """
     import SimpleITK as sitk
     from pydicom.dataset import Dataset
-    from pydicom.encaps import encapsulate, generate_frames
+    from pydicom.encaps import encapsulate
 
     single = Dataset()
-    single.file_meta = dataset.file_meta
-    single.SOPClassUID, single.SOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    single.file_meta = header.file_meta
+    single.SOPClassUID, single.SOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
     for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"):
-        single[keyword] = dataset[keyword]
-    single.SamplesPerPixel, single.PhotometricInterpretation = 1, "MONOCHROME2"
+        single[keyword] = header[keyword]
+    samples = int(header.get("SamplesPerPixel") or 1)
+    single.SamplesPerPixel, single.PhotometricInterpretation = samples, "MONOCHROME2"
+    if samples > 1:
+        single.PhotometricInterpretation = header.PhotometricInterpretation
+        single.PlanarConfiguration = int(header.get("PlanarConfiguration") or 0)
+    shape = (header.Rows, header.Columns, *([samples] if samples > 1 else []))
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     frames = []
     try:
         with tempfile.TemporaryDirectory() as folder, quiet():
             reader.SetFileName(str(Path(folder, "frame.dcm")))
-            count = int(dataset.get("NumberOfFrames") or 1)
-            for frame in generate_frames(dataset.PixelData, number_of_frames=count):
+            for frame in encoded:
                 single.PixelData = encapsulate([frame])
                 single.save_as(reader.GetFileName(), enforce_file_format=True)
-                frames.append(sitk.GetArrayFromImage(reader.Execute()).reshape(dataset.Rows, dataset.Columns))
+                frames.append(sitk.GetArrayFromImage(reader.Execute()).reshape(shape))
     except (RuntimeError, ValueError, KeyError, AttributeError, EOFError):
         return None
-    return np.stack(frames)
+    return frames
 
 
-def _why_undecodable(path: Path, dataset: pydicom.Dataset) -> str:
+def _decode_all_gdcm(dataset: pydicom.Dataset) -> np.ndarray | None:
+    """All frames of a compressed gray-value data set by GDCM."""
+    from pydicom.encaps import generate_frames
+
+    count = int(dataset.get("NumberOfFrames") or 1)
+    try:
+        encoded = list(generate_frames(dataset.PixelData, number_of_frames=count))
+    except (ValueError, EOFError):
+        return None
+    frames = decode_gdcm(dataset, encoded)
+    return np.stack(frames) if frames else None
+
+
+def why_undecodable(path: Path, dataset: pydicom.Dataset) -> str:
+    """The sentence for a file whose pixels no decoder here could decode."""
     from pydicom.pixels import get_decoder
 
     syntax = dataset.file_meta.TransferSyntaxUID

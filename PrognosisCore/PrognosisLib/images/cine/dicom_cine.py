@@ -1,0 +1,190 @@
+"""Ultrasound DICOM as a Cine: what its header says about time, the size of a pixel and the regions of the image."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import InputError
+from .cine import Cine, Region, steady_times
+from .dicom_frames import DicomFrames, frame_count
+
+if TYPE_CHECKING:
+    import pydicom
+
+NOMINAL_RATE = 25.0
+FRAME_TIME, FRAME_TIME_VECTOR = 0x00181063, 0x00181065
+# Secondary captures of ultrasound carry other modalities; these are never ultrasound.
+NOT_ULTRASOUND = ("CT", "MR", "PT", "NM", "CR", "DX", "MG", "XA", "RF", "SEG", "SR", "RTSTRUCT", "RTDOSE", "PR", "KO")
+LONGEST_MM, FINEST_MM, COARSEST_MM = 400.0, 0.01, 1.5
+PIXEL_DATA = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+
+def read_dicom_cine(path: Path) -> Cine:
+    """One ultrasound DICOM file, multi-frame or a single image, uncompressed or compressed.
+
+    Raises:
+        InputError: with one sentence that says why it cannot be read, and what to do.
+    """
+    header, offset = _header(path)
+    _refuse(header, path.name)
+    frames = DicomFrames(path, header, offset)
+    times, time_notes = times_of(header, frames.shape[0])
+    regions, region_notes = regions_of(header)
+    pixel, pixel_notes = pixel_of(header, regions)
+    notes = (*time_notes, *region_notes, *pixel_notes)
+    if frames._photometric == "MONOCHROME1":
+        notes += ("The gray values were stored inverted and were turned round.",)
+    said = str(header.get("BurnedInAnnotation") or "").upper()
+    burned_in = {"YES": True, "NO": False}.get(said)
+    return Cine(frames, times, pixel, regions, path.name, notes, burned_in)
+
+
+def _header(path: Path) -> tuple[pydicom.Dataset, int]:
+    """The data set without its pixels, and the place in the file at which these begin."""
+    import pydicom
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    try:
+        with warnings.catch_warnings(), open(path, "rb") as file:
+            warnings.simplefilter("ignore")
+            header = pydicom.dcmread(file, force=True, stop_before_pixels=True)
+            element = file.read(12)
+            place = file.tell()
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged file makes pydicom stumble over
+        raise InputError(f"'{path.name}' is damaged or cut short; copy it again from the archive.") from error
+    if len(element) < 12 and header.file_meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        raise InputError(f"'{path.name}' has no pixels or is cut short; copy it again from the archive.")
+    return header, place if element[4:6] in (b"OB", b"OW") else place - 4
+
+
+def _refuse(header: pydicom.Dataset, name: str) -> None:
+    modality = str(header.get("Modality") or "")
+    if modality in NOT_ULTRASOUND:
+        raise InputError(f"'{name}' is {modality} where ultrasound (US) is needed; choose the ultrasound cine.")
+    if not header.get("Rows") or not header.get("Columns"):
+        raise InputError(f"'{name}' has no pixels; choose the ultrasound cine.")
+    if frame_count(header) < 1:
+        raise InputError(f"'{name}' has no frame; export the cine again.")
+
+
+def times_of(header: pydicom.Dataset, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Seconds (count,) from the first frame on, and what had to be assumed.
+
+    The tag that FrameIncrementPointer names comes first; then FrameTimeVector, FrameTime, CineRate and
+    RecommendedDisplayFrameRate.
+    """
+    if count == 1:
+        return np.zeros(1), ()
+    pointer = header.get("FrameIncrementPointer")
+    pointers = [int(tag) for tag in np.atleast_1d(pointer)] if pointer is not None else []
+    order = [FRAME_TIME, FRAME_TIME_VECTOR] if FRAME_TIME in pointers else [FRAME_TIME_VECTOR, FRAME_TIME]
+    for tag in order:
+        times = _vector_times(header, count) if tag == FRAME_TIME_VECTOR else _constant_times(header, count)
+        if times is not None:
+            return times, ()
+    for keyword in ("CineRate", "RecommendedDisplayFrameRate"):
+        rate = _number(header.get(keyword))
+        if rate > 0:
+            return steady_times(count, 1 / rate), (
+                f"The time between frames is that of display ({rate:g} per second).",
+            )
+    note = f"The file does not say when its frames were taken; {NOMINAL_RATE:g} per second are assumed."
+    return steady_times(count, 1 / NOMINAL_RATE), (note,)
+
+
+def _vector_times(header: pydicom.Dataset, count: int) -> np.ndarray | None:
+    """From the steps in milliseconds, of which the first is 0 and may be left out."""
+    vector = header.get("FrameTimeVector")
+    steps = np.array([_number(value) for value in np.atleast_1d(vector)]) if vector is not None else np.zeros(0)
+    if len(steps) == count - 1:
+        steps = np.concatenate([[0.0], steps])
+    if len(steps) != count or not np.all(steps[1:] > 0):
+        return None
+    return np.cumsum(np.concatenate([[0.0], steps[1:]])) / 1000.0
+
+
+def _constant_times(header: pydicom.Dataset, count: int) -> np.ndarray | None:
+    step = _number(header.get("FrameTime"))
+    return steady_times(count, step / 1000.0) if step > 0 else None
+
+
+def _number(value: object) -> float:
+    """A number of the header; 0 where there is none."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return 0.0
+    return number if np.isfinite(number) else 0.0
+
+
+def regions_of(header: pydicom.Dataset) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    """The calibrated regions that lie in the image; where one leaves it, the image was cut or rescaled since.
+
+    Then the pixel sizes of all are those of another image, and none is returned.
+    """
+    rows, columns = int(header.Rows), int(header.Columns)
+    regions = []
+    for item in header.get("SequenceOfUltrasoundRegions") or []:
+        corners = [item.get(f"RegionLocation{name}") for name in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
+        if any(corner is None for corner in corners):
+            continue
+        x0, y0, x1, y1 = (int(corner) for corner in corners)
+        # Some scanners give the end as the first pixel outside.
+        if x1 > columns or y1 > rows:
+            note = (
+                f"A calibrated region ends at column {x1} and row {y1} of an image of {columns} columns, {rows} rows, "
+                "so the image was cut or rescaled and its pixel size is not known."
+            )
+            return (), (note,)
+        regions.append(
+            Region(
+                (x0, y0, min(x1, columns - 1), min(y1, rows - 1)),
+                int(item.get("RegionSpatialFormat") or 0),
+                int(item.get("RegionDataType") or 0),
+                (int(item.get("PhysicalUnitsXDirection") or 0), int(item.get("PhysicalUnitsYDirection") or 0)),
+                (_number(item.get("PhysicalDeltaX")), _number(item.get("PhysicalDeltaY"))),
+            )
+        )
+    return tuple(regions), ()
+
+
+def pixel_of(
+    header: pydicom.Dataset, regions: tuple[Region, ...]
+) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+    """Row and column spacing in mm of the largest B-mode region, else of PixelSpacing; None where not known.
+
+    A size that no ultrasound has (fields beyond 400 mm) is not believed.
+    """
+    tissue = [one for one in regions if one.is_tissue and one.pixel_mm is not None]
+    if tissue:
+        main = max(tissue, key=lambda one: one.area)
+        notes = ()
+        if any(not np.allclose(one.pixel_mm, main.pixel_mm, rtol=0.01) for one in tissue):
+            notes = ("The image has several regions of different pixel size; that of the largest is used.",)
+        x0, y0, x1, y1 = main.box
+        return _believed(main.pixel_mm, (y1 - y0 + 1, x1 - x0 + 1), notes)
+    was_rescaled = not regions and header.get("SequenceOfUltrasoundRegions")
+    spacing = header.get("PixelSpacing")
+    if spacing is None or len(spacing) != 2 or was_rescaled:
+        return None, () if was_rescaled else ("The file does not tell the size of a pixel.",)
+    return _believed((_number(spacing[0]), _number(spacing[1])), (int(header.Rows), int(header.Columns)), ())
+
+
+def _believed(
+    pixel: tuple[float, float], shape: tuple[int, int], notes: tuple[str, ...]
+) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+    row, column = pixel
+    is_sound = all(FINEST_MM <= step <= COARSEST_MM for step in pixel)
+    if is_sound and max(shape[0] * row, shape[1] * column) <= LONGEST_MM:
+        return pixel, notes
+    note = (
+        f"The file gives pixels of {row:.3g} x {column:.3g} mm, a field of {shape[0] * row:.0f} x "
+        f"{shape[1] * column:.0f} mm that no ultrasound has; the pixel size is not used."
+    )
+    return None, (*notes, note)
