@@ -130,3 +130,77 @@ def by_gdcm(dataset: FileDataset, syntax: str, folder: Path) -> Path:
     writer.SetImage(change.GetOutput())
     assert writer.Write()
     return target
+
+
+# --- H.264 of raw macroblocks -----------------------------------------------------------------------------------------
+
+
+class _Bits:
+    """Bits of a H.264 unit: fixed numbers and exponential Golomb codes."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def fixed(self, *pairs: tuple[int, int]) -> None:
+        for value, width in pairs:
+            self.text += format(value, f"0{width}b")
+
+    def golomb(self, *values: int) -> None:
+        for value in values:
+            self.text += "0" * ((value + 1).bit_length() - 1) + format(value + 1, "b")
+
+    def align(self, stop: str = "") -> bytes:
+        self.text += stop
+        self.text += "0" * (-len(self.text) % 8)
+        return int(self.text, 2).to_bytes(len(self.text) // 8, "big")
+
+
+def _unit(kind: int, payload: bytes) -> bytes:
+    """A unit with its start code, and with the bytes that keep start codes out of the payload."""
+    escaped, zeros = bytearray(), 0
+    for byte in payload:
+        if zeros >= 2 and byte <= 3:
+            escaped.append(3)
+            zeros = 0
+        escaped.append(byte)
+        zeros = zeros + 1 if byte == 0 else 0
+    return b"\0\0\0\1" + bytes([kind]) + bytes(escaped)
+
+
+def h264(frames: np.ndarray, full_range: bool = False) -> bytes:
+    """A H.264 stream whose luma is exactly the gray frames (t, j, i), of multiples of 16 rows and columns.
+
+    Every macroblock is stored raw (I_PCM), so that no encoder is needed.
+    """
+    rows, columns = (n // 16 for n in frames.shape[1:])
+    sequence = _Bits()
+    sequence.fixed((66, 8), (0, 8), (40, 8))
+    sequence.golomb(0, 0, 2, 0)
+    sequence.fixed((0, 1))
+    sequence.golomb(columns - 1, rows - 1)
+    sequence.fixed((1, 1), (1, 1), (0, 1), (1, 1))
+    # usability: aspect, overscan, signal (format, range, no colors), chroma place, timing, HRDs, structure, limits
+    sequence.fixed((0, 1), (0, 1), (1, 1), (5, 3), (int(full_range), 1), (0, 1), (0, 6))
+    picture = _Bits()
+    picture.golomb(0, 0)
+    picture.fixed((0, 2))
+    picture.golomb(0, 0, 0)
+    picture.fixed((0, 3))
+    picture.golomb(0, 0, 0)
+    picture.fixed((1, 1), (0, 2))
+    stream = _unit(0x67, sequence.align("1")) + _unit(0x68, picture.align("1"))
+    for number, frame in enumerate(frames):
+        start = _Bits()
+        start.golomb(0, 7, 0)
+        start.fixed((0, 4))
+        start.golomb(number % 2)
+        start.fixed((0, 2))
+        start.golomb(0, 1)
+        data = b""
+        for j in range(rows):
+            for i in range(columns):
+                head = start if not data else _Bits()
+                head.golomb(25)
+                data += head.align() + frame[16 * j : 16 * j + 16, 16 * i : 16 * i + 16].tobytes() + b"\x80" * 128
+        stream += _unit(0x65, data + b"\x80")
+    return stream

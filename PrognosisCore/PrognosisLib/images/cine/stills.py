@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 SEQUENCES = (".nrrd", ".nhdr")
 NOMINAL_RATE = 25.0
+# Where ITK keeps the unit of a sequence's index: of gray and of color sequences.
+UNITS = ("NRRD_units[pixel]", "NRRD_units[3]")
 _NUMBER = re.compile(r"(\d+)")
 
 
@@ -84,12 +86,15 @@ def read_nrrd_cine(path: Path) -> Cine:
     except RuntimeError as error:
         raise InputError(f"'{path.name}' is not a valid image or damaged; copy or export it again.") from error
     array, notes = _frames_of(image, path.name)
-    spacing = image.GetSpacing()
+    column, row = image.GetSpacing()[:2]
+    pixel = None if row == column == 1.0 else (row, column)
+    if pixel is None:
+        notes += ("The file does not tell the size of a pixel (1 mm is what is written where it is not known).",)
     times = _index_times(image, len(array))
     if times is None:
         times = steady_times(len(array), 1 / NOMINAL_RATE)
         notes += (f"The file does not say when its frames were taken; {NOMINAL_RATE:g} per second are assumed.",)
-    return Cine(ArrayFrames(array), times, (spacing[1], spacing[0]), (), path.name, notes)
+    return Cine(ArrayFrames(array), times, pixel, (), path.name, notes)
 
 
 def _frames_of(image: sitk.Image, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -134,9 +139,8 @@ def _index_times(image: sitk.Image, count: int) -> np.ndarray | None:
             values = np.array([float(word) for word in re.split(r"[\s,]+", image.GetMetaData(key).strip()) if word])
         except ValueError:
             return None
-        unit_key = key.replace("values", "unit")
-        unit = image.GetMetaData(unit_key) if image.HasMetaDataKey(unit_key) else "s"
-        scale = {"s": 1.0, "ms": 1e-3}.get(unit)
+        units = [image.GetMetaData(name) for name in UNITS if image.HasMetaDataKey(name)]
+        scale = {"s": 1.0, "ms": 1e-3}.get(units[0] if units else "s")
         if scale is not None and values.shape == (count,) and np.all(np.diff(values) > 0):
             return (values - values[0]) * scale
     return None
