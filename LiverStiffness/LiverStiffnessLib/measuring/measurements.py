@@ -125,7 +125,7 @@ def stiffness_rows(
 
 def _figures(readout: Readout, name: str, threshold: float) -> str:
     figure = readout.figure(name, threshold)
-    if not figure:
+    if "auc" not in figure:  # hardly a test patient on one side of the threshold
         return ""
     best = f", best possible {figure['auc_oracle']['value']:.2f}" if "auc_oracle" in figure else ""
     who = "simulated patients" if readout.simulated else "patients"
@@ -146,9 +146,8 @@ def _decision_row(reading: Reading, name: str, readout: Readout, threshold: floa
     ]
     who = "simulated patients" if readout.simulated else "patients"
     note = f"{', '.join(parts)} in {figure['n']} {who}" if parts else ""
-    method = (
-        f"probability of at least {100 * point:.0f} %, the point with the largest sum of sensitivity and specificity"
-    )
+    chosen = ", the point with the largest sum of sensitivity and specificity" if "point" in figure else ""
+    method = f"probability of at least {100 * point:.0f} %{chosen}"
     value = "yes" if chance >= point else "no"
     return Measurement(key, label, value, "", None, method, note, STIFFNESS, simulated=readout.simulated)
 
