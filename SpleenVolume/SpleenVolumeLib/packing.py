@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata as packages
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from PrognosisLib import shape
 from PrognosisLib.bundles.bundle import image_format, segmentation_format, write_bundle
 from PrognosisLib.bundles.export import export_onnx
+from PrognosisLib.bundles.facts import training_facts
 from PrognosisLib.cohort import CohortCase
 from PrognosisLib.risk import readable_json
 from PrognosisLib.systems import EXTENSION_FOLDER
@@ -80,8 +79,7 @@ def write_spleen_bundle(
 
 def describe(record: dict[str, Any]) -> dict[str, Any]:
     """The bundle's metadata, without hashes and figures."""
-    real = bool(record["training"])
-    versions = {name: packages.version(name) for name in VERSIONS_OF}
+    simulated = {"segmentation": not record["training"], "risk": True}
     return {
         "name": "Prognosis SpleenVolume",
         "version": "1.0.0",
@@ -94,11 +92,7 @@ def describe(record: dict[str, Any]) -> dict[str, Any]:
         },
         "stages": {stage.name: {"spacing_mm": stage.spacing, "widths": stage.widths} for stage in (COARSE, FINE)},
         "interval": UNMEASURED,
-        "training": {
-            **record,
-            "cohort": {"simulated": {"segmentation": not real, "risk": True}},
-            "versions": {"python": platform.python_version(), **versions},
-        },
+        "training": training_facts(record, simulated, VERSIONS_OF),
     }
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata as packages
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ import numpy as np
 from PrognosisLib.bundles.backends import OnnxNetwork
 from PrognosisLib.bundles.bundle import Bundle, image_format, segmentation_format, write_bundle
 from PrognosisLib.bundles.export import export_onnx
+from PrognosisLib.bundles.facts import training_facts
 from PrognosisLib.cohort import CohortCase, read_cohort
 from PrognosisLib.risk import readable_json
 from PrognosisLib.slicewise.lattice import MULTIPLE
@@ -110,8 +109,7 @@ def _written(folder: Path, facts: Mapping[str, Any], files: Mapping[str, Path | 
 
 def describe(record: dict[str, Any]) -> dict[str, Any]:
     """The bundle's metadata, without hashes and figures."""
-    real = bool(record["training"])
-    versions = {name: packages.version(name) for name in VERSIONS_OF}
+    simulated = {"segmentation": not record["training"], "risk": True}
     return {
         "name": "Prognosis ICHExpansion",
         "version": "1.0.0",
@@ -124,11 +122,7 @@ def describe(record: dict[str, Any]) -> dict[str, Any]:
         },
         "network": {"pixel_mm": 1.0, "widths": WIDTHS},
         "interval": UNMEASURED,
-        "training": {
-            **record,
-            "cohort": {"simulated": {"segmentation": not real, "risk": True}},
-            "versions": {"python": platform.python_version(), **versions},
-        },
+        "training": training_facts(record, simulated, VERSIONS_OF),
     }
 
 
