@@ -12,15 +12,18 @@ from .observe import SegmentationObserver, observeSegmentation, removeObserver
 from .places import worldGrid
 from .results import Nodes, findResults, fromFindings, readHeatMaps, resultsOf
 from .segments import findSegmentID, toMasks
+from .sequences import CineNodes, fromCine, toCine
 from .tables import readTable, updateTable
 from .views import jumpTo
 from .volumes import fromVolume, toVolume
 
 __all__ = [
+    "CineNodes",
     "Nodes",
     "SegmentationObserver",
     "findResults",
     "findSegmentID",
+    "fromCine",
     "fromFindings",
     "fromVolume",
     "jumpTo",
@@ -34,6 +37,7 @@ __all__ = [
     "saveScene",
     "saveSegmentation",
     "saveTable",
+    "toCine",
     "toMasks",
     "toVolume",
     "updateTable",

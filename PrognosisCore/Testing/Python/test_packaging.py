@@ -22,7 +22,7 @@ import pytest
 ROOT = cmake_lists.ROOT
 MODULES = cmake_lists.module_names()
 TRACKED = cmake_lists.tracked_files()
-HEAVY = ("torch", "monai", "SimpleITK", "scipy", "pandas", "matplotlib", "lifelines", "onnxruntime", "pydicom")
+HEAVY = ("torch", "monai", "SimpleITK", "scipy", "pandas", "matplotlib", "lifelines", "onnxruntime", "pydicom", "cv2")
 MOST_LINES, MOST_TEST_LINES = 450, 600
 MOST_BUNDLE_BYTES = 40 * 2**20
 START = "from PrognosisLib import headless; headless.start(); "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -48,15 +48,18 @@ class FrameSource(Protocol):
 
 
 class ArrayFrames:
-    """Frames in memory: an array (t, j, i) or (t, j, i, 3) of uint8 or uint16."""
+    """Frames in memory: an array (t, j, i) or (t, j, i, 3) of uint8 or uint16, or a list of such frames of one kind."""
 
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-        self.shape, self.dtype = array.shape, array.dtype
+    def __init__(self, frames: np.ndarray | Sequence[np.ndarray]) -> None:
+        self._frames = frames
+        first = frames if isinstance(frames, np.ndarray) else frames[0]
+        self.shape = first.shape if first is frames else (len(frames), *first.shape)
+        self.dtype = first.dtype
 
     def iterate(self, indices: range, gray: bool = False) -> Iterator[np.ndarray]:
+        """The frames of these numbers, ascending, one after the other."""
         for index in indices:
-            frame = self.array[index].copy()
+            frame = self._frames[index].copy()
             yield to_gray(frame) if gray else frame
 
 
@@ -218,6 +221,23 @@ def to_gray(frame: np.ndarray) -> np.ndarray:
         return frame
     red, green, blue = (frame[..., channel].astype(np.uint32) for channel in range(3))
     return ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(frame.dtype)
+
+
+def as_gray_values(array: np.ndarray, name: str) -> np.ndarray:
+    """The same values as uint8 or uint16; `name` is that of the image, for the message.
+
+    Raises:
+        InputError: they are not whole, negative or beyond 16 bits.
+    """
+    if array.dtype in (np.uint8, np.uint16):
+        return array
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+    is_whole = array.dtype.kind in "iu" or bool(np.all(array == np.rint(array)))
+    if not is_whole or low < 0 or high > 65535:
+        raise InputError(
+            f"'{name}' has values from {low:g} to {high:g}, which are no gray values of 8 or 16 bits; export it again."
+        )
+    return array.astype(np.uint8 if high <= 255 else np.uint16)
 
 
 def colored(frame: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..pixels import quiet
-from .cine import ArrayFrames, Cine, steady_times, to_gray
+from .cine import ArrayFrames, Cine, as_gray_values, steady_times, to_gray
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -85,7 +85,7 @@ def read_nrrd_cine(path: Path) -> Cine:
             image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise InputError(f"'{path.name}' is not a valid image or damaged; copy or export it again.") from error
-    array, notes = _frames_of(image, path.name)
+    array, notes = _frames_of(image, path.name), ()
     column, row = image.GetSpacing()[:2]
     pixel = None if row == column == 1.0 else (row, column)
     if pixel is None:
@@ -97,7 +97,7 @@ def read_nrrd_cine(path: Path) -> Cine:
     return Cine(ArrayFrames(array), times, pixel, (), path.name, notes)
 
 
-def _frames_of(image: sitk.Image, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _frames_of(image: sitk.Image, name: str) -> np.ndarray:
     """Frames (t, j, i) or (t, j, i, 3) of what ITK read."""
     import SimpleITK as sitk
 
@@ -114,20 +114,7 @@ def _frames_of(image: sitk.Image, name: str) -> tuple[np.ndarray, tuple[str, ...
             f"'{name}' ({' x '.join(map(str, size))}, {components} values per pixel) is no sequence of flat images; "
             "give a cine."
         )
-    return _as_gray_values(np.ascontiguousarray(array), name)
-
-
-def _as_gray_values(array: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The same values as uint8 or uint16, without any change of them."""
-    if array.dtype in (np.uint8, np.uint16):
-        return array, ()
-    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
-    whole = array.dtype.kind in "iu" or bool(np.all(array == np.rint(array)))
-    if not whole or low < 0 or high > 65535:
-        raise InputError(
-            f"'{name}' has values from {low:g} to {high:g}, which are no gray values of 8 or 16 bits; export it again."
-        )
-    return array.astype(np.uint8 if high <= 255 else np.uint16), ()
+    return as_gray_values(np.ascontiguousarray(array), name)
 
 
 def _index_times(image: sitk.Image, count: int) -> np.ndarray | None:
@@ -160,7 +147,7 @@ def _still(path: Path) -> np.ndarray:
         array = array[0]
     if array.ndim == 3:
         array = array[..., 0] if array.shape[-1] == 2 else array[..., :3]
-    return np.ascontiguousarray(_as_gray_values(array, path.name)[0])
+    return np.ascontiguousarray(as_gray_values(array, path.name))
 
 
 def _size(path: Path) -> tuple[int, ...]:
