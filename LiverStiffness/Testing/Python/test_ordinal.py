@@ -50,6 +50,7 @@ def read_at(model: OrdinalModel, score: float, error: float = 0.2) -> Reading:
 # --- probabilities and intervals --------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(seeds, st.floats(-60, 60))
 def test_probabilities_fall_with_the_threshold_for_any_score(seed, score):
     chances = small(seed=seed).probabilities(score)
@@ -60,6 +61,7 @@ def test_probabilities_fall_with_the_threshold_for_any_score(seed, score):
     assert (np.diff(small(seed=seed).probabilities(np.clip(score, -8, 8))) < 0).all()
 
 
+@settings(deadline=None)
 @given(seeds, st.floats(-5, 5), st.floats(0.01, 5))
 def test_probabilities_and_stiffness_rise_with_the_score(seed, score, more):
     model = small(seed=seed)
@@ -67,6 +69,7 @@ def test_probabilities_and_stiffness_rise_with_the_score(seed, score, more):
     assert read_at(model, score + more).kpa >= read_at(model, score).kpa
 
 
+@settings(deadline=None)
 @given(seeds)
 def test_intervals_hold_their_values(seed):
     reading = small(seed=seed).read(both(seed), known_covariates())
@@ -92,6 +95,7 @@ def test_a_score_beyond_the_knots_stays_at_their_ends():
 # --- attention --------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(seeds)
 def test_slices_with_little_liver_take_no_part(seed):
     model, slices = small(seed=seed), both(seed)
@@ -109,6 +113,7 @@ def test_slices_with_little_liver_take_no_part(seed):
         assert wanted.weights[name].sum() == pytest.approx(1.0)
 
 
+@settings(deadline=None)
 @given(seeds)
 def test_the_order_of_the_slices_does_not_matter(seed):
     model, slices = small(seed=seed), both(seed)
@@ -202,6 +207,7 @@ def test_refits_and_slices_both_add_to_the_error():
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(seeds)
 def test_a_model_survives_the_way_through_its_text(seed):
     model = small(seed=seed)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("torch")
@@ -126,6 +126,7 @@ def test_later_years_are_judged_by_earlier_ones_only(monkeypatch):
     assert abs((known.year <= cutoff).mean() - EARLY_SHARE) < 0.15
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(2010, 2024), min_size=2, max_size=60).filter(lambda years: len(set(years)) > 1))
 def test_a_temporal_split_always_leaves_both_sides(years):
     years = np.array(years, float)
@@ -181,6 +182,7 @@ def test_a_cohort_that_tells_nothing_is_refused():
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 25))
 def test_the_expected_area_is_the_sum_over_all_pairs(seed, count):
     rng = np.random.default_rng(seed)
@@ -205,6 +207,7 @@ def test_the_expected_area_is_the_mean_of_areas_of_drawn_outcomes():
     assert expected_auc(p, p) > expected_auc(p, score)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(4, 49))
 def test_the_best_point_has_the_largest_youden_index_of_all(seed, count):
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
@@ -67,6 +67,7 @@ def examinations() -> list:
 # --- the oracle -------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(any_signs, st.booleans())
 def test_the_oracle_falls_with_the_threshold(signs, child):
     chances = oracle(signs, child)
@@ -78,6 +79,7 @@ def test_the_oracle_falls_with_the_threshold(signs, child):
     assert np.log(STIFFNESS_KPA[0]) < expected_log_kpa(signs, child) < np.log(STIFFNESS_KPA[-1])
 
 
+@settings(deadline=None)
 @given(any_signs, st.booleans(), st.floats(0.05, 1.5))
 def test_every_sign_raises_the_oracle(signs, child, more):
     plain = oracle(signs, child)
