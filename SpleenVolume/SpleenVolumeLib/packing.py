@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from PrognosisLib import shape
 from PrognosisLib.bundles.bundle import image_format, segmentation_format, write_bundle
 from PrognosisLib.bundles.export import export_onnx
 from PrognosisLib.bundles.facts import training_facts
 from PrognosisLib.cohort import CohortCase
+from PrognosisLib.learning.border import UNMEASURED, border_shift, calibrated_interval
 from PrognosisLib.risk import readable_json
 from PrognosisLib.systems import EXTENSION_FOLDER
 
@@ -20,20 +20,17 @@ from .card import DATA_LICENSE, make_card
 from .network import CLASSES, COARSE, FINE
 from .outcomes import fit_outcomes
 from .pipeline import SpleenPipeline
-from .segmentation import FAR_OUTSIDE, coarse_pass, fine_box, fine_pass, keep_organ
 from .segmentation import SPLEEN as SPLEEN_CLASS
+from .segmentation import coarse_pass, fine_box, fine_pass, keep_organ
 from .training import SPLEEN
 from .workbench import load_case, segment_case, summarize
 
 if TYPE_CHECKING:
     from torch import nn
 
-LEVEL = 0.95
 RISK_PATIENTS = 10_000
 ORACLE_SHARE = 20  # patients for the oracle to each one for the models
 VERSIONS_OF = ("torch", "numpy", "SimpleITK", "onnxruntime", "lifelines", "statsmodels")
-# Before anything was measured: wide, so that nobody takes it for a measured value.
-UNMEASURED = {"logit": 3.0, "boundary_mm": 1.0, "level": LEVEL, "n": 0}
 
 
 def write_spleen_bundle(
@@ -91,53 +88,21 @@ def describe(record: dict[str, Any]) -> dict[str, Any]:
             "outputs": {"pred": segmentation_format(CLASSES, FINE.multiple)},
         },
         "stages": {stage.name: {"spacing_mm": stage.spacing, "widths": stage.widths} for stage in (COARSE, FINE)},
-        "interval": UNMEASURED,
+        "interval": dict(UNMEASURED),
         "training": training_facts(record, simulated, VERSIONS_OF),
     }
 
 
 def calibrate(pipeline: SpleenPipeline, cases: Sequence[CohortCase]) -> dict[str, Any]:
-    """How far the network's border lies from the truth on held-out patients, as log-odds and in mm of surface.
-
-    Each patient gives the log-odds at which the enclosed volume equals the true one, and the volume error divided by
-    the surface. Both are taken as centered normal; the ends of the 95 % interval use Student's t with n degrees of
-    freedom, since n is small.
-    """
-    from scipy import stats
-
+    """How far the network's border of the spleen lies from the truth on held-out patients; see border.py."""
     networks = pipeline.load_networks()
-    shifts, distances = [], []
+    found = []
     for case in cases:
         image, labels = load_case(case)
         true_ml = float(np.count_nonzero(labels.array == SPLEEN)) * image.grid.voxel_volume_ml
         grid = fine_box(coarse_pass(image, networks["coarse"])[SPLEEN_CLASS])
-        if grid is None or true_ml == 0:
+        if grid is None:
             continue
         margin = keep_organ(fine_pass(image, grid, networks["fine"])[SPLEEN_CLASS].margin, share=0.1)
-        inside = margin > 0
-        ordered = np.sort(margin[margin > FAR_OUTSIDE])[::-1]
-        wanted = min(len(ordered) - 1, round(true_ml / grid.voxel_volume_ml))
-        shifts.append(float(ordered[wanted]))
-        error_ml = np.count_nonzero(inside) * grid.voxel_volume_ml - true_ml
-        distances.append(1000.0 * error_ml / shape.border(inside, grid).area(grid))
-    if len(shifts) < 3:
-        return dict(UNMEASURED)
-    quantile = float(stats.t.ppf(0.5 + LEVEL / 2, len(shifts)))
-    return {
-        "logit": round(quantile * float(np.sqrt(np.mean(np.square(shifts)))), 3),
-        "boundary_mm": round(quantile * float(np.sqrt(np.mean(np.square(distances)))), 3),
-        "level": LEVEL,
-        "n": len(shifts),
-        "covers_when_left_out": _left_out(shifts),
-    }
-
-
-def _left_out(shifts: Sequence[float]) -> str:
-    """In how many patients the interval calibrated on the others holds the true volume."""
-    from scipy import stats
-
-    held = 0
-    for number, shift in enumerate(shifts):
-        others = np.delete(np.array(shifts), number)
-        held += abs(shift) <= stats.t.ppf(0.5 + LEVEL / 2, len(others)) * np.sqrt(np.mean(others**2))
-    return f"{held} of {len(shifts)}"
+        found.append(border_shift(margin, true_ml, grid))
+    return calibrated_interval(found)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from PrognosisLib import shape
 from PrognosisLib.bundles.backends import Network
 from PrognosisLib.errors import InputError
+from PrognosisLib.learning.border import border_shift
 from PrognosisLib.slicewise.onto_scan import FAR_OUTSIDE
 from PrognosisLib.volume import Volume, resample
 
@@ -15,8 +15,8 @@ from ..labels import HEMATOMA, IGNORE
 from ..segmenting.segmentation import hematoma_margin
 
 
-def border_shift(network: Network, image: Volume, labels: Volume) -> tuple[float, float] | None:
-    """Log-odds at which the enclosed volume equals the true one, and the volume error in mm of surface.
+def hematoma_shift(network: Network, image: Volume, labels: Volume) -> tuple[float, float] | None:
+    """`border_shift` of the hematoma on the network's own slices; what the labels leave open is ruled out.
 
     None for a single slice, a scan without a skull or without hematoma, and one whose hematoma was missed.
     """
@@ -29,10 +29,7 @@ def border_shift(network: Network, image: Volume, labels: Volume) -> tuple[float
     margin, slices = hematoma_margin(image, brain, network)
     truth = resample(labels.array.astype(np.uint8), labels.ijk_to_ras, slices.grid, nearest=True)
     margin = np.where(truth == IGNORE, np.float32(FAR_OUTSIDE), margin)
-    inside, wanted = margin > 0, int(np.count_nonzero(truth == HEMATOMA))
-    if not inside.any() or not wanted or not (inside & (truth == HEMATOMA)).any():
+    hematoma = truth == HEMATOMA
+    if not (hematoma & (margin > 0)).any():
         return None
-    ordered = np.sort(margin[margin > FAR_OUTSIDE])[::-1]
-    shift = float(ordered[min(wanted, len(ordered) - 1)])
-    error_ml = (int(np.count_nonzero(inside)) - wanted) * slices.grid.voxel_volume_ml
-    return shift, 1000.0 * error_ml / shape.border(inside, slices.grid).area(slices.grid)
+    return border_shift(margin, np.count_nonzero(hematoma) * slices.grid.voxel_volume_ml, slices.grid)

@@ -14,6 +14,7 @@ from PrognosisLib.bundles.bundle import Bundle, image_format, segmentation_forma
 from PrognosisLib.bundles.export import export_onnx
 from PrognosisLib.bundles.facts import training_facts
 from PrognosisLib.cohort import CohortCase, read_cohort
+from PrognosisLib.learning.border import UNMEASURED, calibrated_interval
 from PrognosisLib.risk import readable_json
 from PrognosisLib.slicewise.lattice import MULTIPLE
 from PrognosisLib.systems import EXTENSION_FOLDER
@@ -23,7 +24,7 @@ from ..outcomes import cohort_table, fit_models
 from ..segmenting.network import CHANNELS, NAME, OUTPUTS, WIDTHS
 from ..simulation.patients import TRAINING_PIXEL_MM, write_bloodless, write_cohort
 from .attention_training import PatientFeatures, out_of_fold, score_of, train_attention
-from .calibration import border_shift
+from .calibration import hematoma_shift
 from .card import DATA_LICENSE, make_card
 from .collecting import Collected, collect
 from .fitting import FILES, load_case
@@ -33,10 +34,7 @@ from .validation import summarize
 if TYPE_CHECKING:
     from torch import nn
 
-LEVEL = 0.95
 VERSIONS_OF = ("torch", "numpy", "scipy", "SimpleITK", "onnxruntime", "statsmodels")
-# Before anything was measured: wide, so that nobody takes it for a measured value.
-UNMEASURED = {"logit": 3.0, "boundary_mm": 1.0, "level": LEVEL, "n": 0}
 BLOODLESS_TESTS = 60
 CLINICAL_DRAWS = 20  # rows for each image from which the clinical values' own optimum is learned
 
@@ -121,7 +119,7 @@ def describe(record: dict[str, Any]) -> dict[str, Any]:
             "outputs": {"pred": segmentation_format(CLASSES, MULTIPLE)},
         },
         "network": {"pixel_mm": 1.0, "widths": WIDTHS},
-        "interval": UNMEASURED,
+        "interval": dict(UNMEASURED),
         "training": training_facts(record, simulated, VERSIONS_OF),
     }
 
@@ -153,31 +151,12 @@ def clinical_optimum(
 
 
 def calibrate(bundle: Path, cases: Sequence[CohortCase]) -> dict[str, Any]:
-    """How far the network's border lies from the truth on held-out scans, as log-odds and in mm of surface.
+    """How far the network's border of the hematoma lies from the truth on held-out scans; see border.py.
 
-    As in SpleenVolume: each scan gives the log-odds at which the enclosed volume equals the true one, and the volume
-    error divided by the surface; both are taken as centered normal, with Student's t for the ends. Single slices and
-    scans whose hematoma was missed give neither.
+    Single slices and scans whose hematoma was missed count for nothing.
     """
-    from scipy import stats
-
     network = OnnxNetwork(Bundle.load(bundle, "ich", CHANNELS, len(CLASSES)), NAME, threads=0)
-    found = [border_shift(network, *load_case(case)) for case in cases]
-    if sum(one is not None for one in found) < 3:
-        return dict(UNMEASURED)
-    shifts, distances = np.array([one for one in found if one is not None]).reshape(-1, 2).T
-    quantile = float(stats.t.ppf(0.5 + LEVEL / 2, len(shifts)))
-    held = 0
-    for number, shift in enumerate(shifts):
-        others = np.delete(shifts, number)
-        held += abs(shift) <= stats.t.ppf(0.5 + LEVEL / 2, len(others)) * np.sqrt(np.mean(others**2))
-    return {
-        "logit": round(quantile * float(np.sqrt(np.mean(shifts**2))), 3),
-        "boundary_mm": round(quantile * float(np.sqrt(np.mean(distances**2))), 3),
-        "level": LEVEL,
-        "n": len(shifts),
-        "covers_when_left_out": f"{held} of {len(shifts)}",
-    }
+    return calibrated_interval([hematoma_shift(network, *load_case(case)) for case in cases])
 
 
 def measure(

@@ -33,6 +33,7 @@ from PrognosisLib.cohort import read_cohort, write_rows
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import SIMULATED
 from PrognosisLib.images.writers import write_volume
+from PrognosisLib.learning.border import UNMEASURED
 from PrognosisLib.pipeline import Case, run
 
 PIXEL_MM, STEPS, PATIENTS = 3.0, 3, 6
@@ -144,7 +145,7 @@ def test_the_bundle_is_whole_and_the_pipeline_opens_it(trained):
     assert facts["training"]["cohort"] == {"simulated": {"segmentation": False, "risk": True}}
     assert facts["training"]["command"] == "prognosis train"
     assert facts["network"]["widths"] == list(WIDTHS)
-    assert facts["interval"] == packing.UNMEASURED
+    assert facts["interval"] == UNMEASURED
     assert facts["measured"]["simulated"]["n"] == 22
     assert facts["measured"]["real"]["n"] == 1
     for name in MODELS:

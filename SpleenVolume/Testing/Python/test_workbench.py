@@ -16,9 +16,10 @@ import pytest
 from PrognosisLib.cohort import CohortCase, read_cohort, write_rows
 from PrognosisLib.errors import InputError
 from PrognosisLib.images.writers import write_volume
+from PrognosisLib.learning.border import LEVEL, UNMEASURED
 from PrognosisLib.volume import Volume
 from SpleenVolumeLib.card import make_card
-from SpleenVolumeLib.packing import LEVEL, UNMEASURED, calibrate, describe
+from SpleenVolumeLib.packing import calibrate, describe
 from SpleenVolumeLib.pipeline import SpleenPipeline
 from SpleenVolumeLib.training import LIVER, SPLEEN, PatchSource, Sampling
 from SpleenVolumeLib.workbench import evaluate, load_case, segment_case, summarize
