@@ -102,14 +102,17 @@ def _setting(default: Any, may_be_none: bool) -> tuple[Callable[[str], Any], str
 
 
 def _add_training(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--steps", type=int, default=4000, help="training steps of each network")
-    one.add_argument("--simulated", type=int, default=40, metavar="N", help="simulated patients added to the cohort")
-    one.add_argument("--seed", type=int, default=0)
-    one.add_argument("--validation", default="", metavar="PATIENTS", help="patients kept out of training, with commas")
-    one.add_argument("--threads", type=int, default=0)
-    one.add_argument(
-        "--risk-patients", type=int, default=10_000, metavar="N", help="simulated patients that teach the risk models"
-    )
+    """Options that are left out are not handed on, so that the defaults are those of the system's own `train`."""
+    for option, kind, metavar, text in (
+        ("--steps", int, "N", "training steps of each network"),
+        ("--simulated", int, "N", "simulated patients added to the cohort"),
+        ("--seed", int, "S", "of sampling, augmentation and simulation"),
+        ("--validation", str, "PATIENTS", "patients kept out of training, with commas"),
+        ("--threads", int, "N", "CPU threads"),
+        ("--risk-patients", int, "N", "simulated patients that teach the risk models"),
+    ):
+        text += " (default: the system's own)"
+        one.add_argument(option, type=kind, default=argparse.SUPPRESS, metavar=metavar, help=text)
 
 
 def _run_system(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import os
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -501,3 +502,32 @@ def test_simulate_writes_the_same_files_twice_which_evaluate_and_train_accept(
     assert figures["spleen"]["n"] == 2
     assert figures["bundle"]["sha256"] == Bundle.load(bundle, "spleen").identity["sha256"]
     capfd.readouterr()
+
+
+@pytest.fixture
+def handed_on(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the command hands to the systems' `train`, which do nothing."""
+    calls: list[dict[str, Any]] = []
+    for system in SYSTEMS.values():
+        monkeypatch.setattr(system.library("workbench"), "train", lambda **options: calls.append(options) or [])
+    return calls
+
+
+@pytest.mark.parametrize("system", sorted(SYSTEMS))
+def test_options_of_training_that_are_left_out_are_the_systems_own(system: str, handed_on, tmp_path: Path):
+    assert run("train", system, "--output", tmp_path / "made") == cli.DONE
+    assert handed_on == [{"output": tmp_path / "made", "cohort": None}]
+
+
+def test_options_of_training_are_handed_on(handed_on, tmp_path: Path):
+    given = {"steps": 7, "simulated": 0, "seed": 3, "validation": "a,b", "threads": 2, "risk_patients": 90}
+    options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
+    assert run("train", "ich", "--output", tmp_path / "made", *options) == cli.DONE
+    assert handed_on == [{"output": tmp_path / "made", "cohort": None, **given}]
+
+
+def test_the_help_of_training_says_whose_defaults_hold(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    told = " ".join(capfd.readouterr().out.split())
+    assert told.count("(default: the system's own)") == 6

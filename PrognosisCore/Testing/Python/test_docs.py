@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
@@ -75,6 +76,17 @@ def test_documents_name_no_option_that_is_not_there():
             if "prognosis " in line or line.startswith("| `--"):
                 strange = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", line)) - known
                 assert not strange, f"{path.name}: {sorted(strange)} in: {line}"
+
+
+def test_defaults_of_training_are_those_of_the_systems():
+    names = ("steps", "simulated", "seed", "threads", "risk_patients")
+    options = " | ".join(f"`--{name.replace('_', '-')}`" for name in names)
+    table = f"| SYSTEM | {options} |\n|{'---|' * (len(names) + 1)}\n"
+    for system in SYSTEMS.values():
+        taken = inspect.signature(system.library("workbench").train).parameters
+        table += f"| `{system.name}` | {' | '.join(str(taken[name].default) for name in names)} |\n"
+        assert taken["validation"].default == ""
+    assert table in read("docs/command-line.md"), f"docs/command-line.md needs:\n{table}"
 
 
 def test_columns_are_documented():
