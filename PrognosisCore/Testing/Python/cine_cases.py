@@ -22,7 +22,7 @@ TEXT_ROWS, TEXT_COLUMNS = slice(2, 9), slice(2, 40)
 
 def sector_mask(shape: tuple[int, int] = (96, 128), kind: str = "convex") -> np.ndarray:
     """Where the simulated film has tissue, bool (j, i)."""
-    j, i = np.indices(shape)
+    j, i = np.indices(shape) * 96.0 / shape[0]
     if kind == "linear":
         return (i >= 24) & (i < 104) & (j >= 14) & (j < 90)
     x, y = i - APEX[0], j - APEX[1]

@@ -10,8 +10,9 @@ import numpy as np
 
 from ...errors import InputError
 
-# A pixel is colored when its channels differ by more than this many of 255; lossy compression makes up to about ten.
-COLOR_SPREAD = 24
+# A pixel is colored when its channels differ by more than this many of 255 (lossy compression makes up to about ten),
+# and by more than this part of the largest, which the tint of a whole gray image stays below.
+COLOR_SPREAD, COLOR_SATURATION = 24, 0.4
 CENTIMETERS, SECONDS, HERTZ, CENTIMETERS_PER_SECOND = 3, 4, 5, 7
 TWO_DIMENSIONAL, M_MODE, SPECTRAL = 1, 2, 3
 TISSUE, COLOR_FLOW = 1, 2
@@ -241,8 +242,9 @@ def as_gray_values(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def colored(frame: np.ndarray) -> np.ndarray:
-    """Where (j, i) a frame (j, i, 3) of uint8 has color rather than gray, bool."""
-    return frame.max(axis=-1).astype(np.int16) - frame.min(axis=-1) > COLOR_SPREAD
+    """Where (j, i) a frame (j, i, 3) of uint8 has color rather than gray or a slight tint, bool."""
+    high = frame.max(axis=-1).astype(np.int16)
+    return high - frame.min(axis=-1) > np.maximum(COLOR_SPREAD, COLOR_SATURATION * high)
 
 
 def steady_times(count: int, step_s: float) -> np.ndarray:
