@@ -17,7 +17,10 @@ import vtk
 
 from PrognosisLib import scene
 from PrognosisLib.findings import Curve, Findings, Flag, HeatMap, Interval, Mask, Measurement
+from PrognosisLib.scene import known, segments
 from PrognosisLib.volume import Grid, Volume
+
+GRID = Grid((14, 15, 16), np.diag([-0.9, -0.8, 2.5, 1.0]))
 
 
 def clear_scene() -> None:
@@ -218,3 +221,61 @@ def small_findings(grid: Grid, shift: int = 0, volume: float = 312.456789012345)
         summary="Spleen 312 mL.",
         provenance={"seconds": {"coarse": np.float64(0.25)}, "bundle": "1.0"},
     )
+
+
+def edit(segmentation_node, name: str, volume_node) -> None:
+    """Takes one voxel away, as Segment Editor would."""
+    segment_id = scene.findSegmentID(segmentation_node, name)
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation_node, segment_id, volume_node)
+    array[tuple(np.argwhere(array)[0])] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation_node, segment_id, volume_node)
+
+
+def digest() -> dict:
+    """Everything of the scene that a user could miss, by node ID."""
+    state = {}
+    for index in range(slicer.mrmlScene.GetNumberOfNodes()):
+        node = slicer.mrmlScene.GetNthNode(index)
+        roles: list[str] = []
+        node.GetNodeReferenceRoles(roles)
+        parts = [node.GetName(), {name: node.GetAttribute(name) for name in node.GetAttributeNames()}]
+        parts.append({role: node.GetNodeReferenceID(role) for role in roles if node.GetNodeReferenceID(role)})
+        if node.IsA("vtkMRMLTableNode"):
+            table = node.GetTable()
+            columns = [table.GetColumn(index) for index in range(table.GetNumberOfColumns())]
+            rows = range(table.GetNumberOfRows())
+            parts += [[one.GetName(), *(one.GetVariantValue(row).ToString() for row in rows)] for one in columns]
+        elif node.IsA("vtkMRMLSegmentationNode"):
+            segmentation = node.GetSegmentation()
+            for key in segmentation.GetSegmentIDs():
+                segment = segmentation.GetSegment(key)
+                tags = [known.tagOf(segment, tag) for tag in known.KNOWN_TAGS]
+                inside, start = segments._filledBox(
+                    segment.GetRepresentation("Binary labelmap"), segment.GetLabelValue()
+                )
+                parts.append((key, segment.GetName(), tags, known.checksum(inside, start)))
+            parts.append(segmentation.GetConversionParameter("Reference image geometry"))
+        elif node.IsA("vtkMRMLScalarVolumeNode"):
+            parts.append(slicer.util.arrayFromVolume(node).tobytes())
+        elif node.IsA("vtkMRMLPlotChartNode"):
+            ids: list[str] = []
+            node.GetPlotSeriesNodeIDs(ids)
+            parts += [node.GetTitle(), ids]
+        elif node.IsA("vtkMRMLPlotSeriesNode"):
+            parts += [node.GetYColumnName(), node.GetLineWidth(), node.GetColor()]
+        if not node.IsA("vtkMRMLSubjectHierarchyNode"):
+            state[node.GetID()] = parts
+    return state
+
+
+def fail_at(monkeypatch, module, name: str, call: int) -> None:
+    """Makes the n-th call of a function fail after it has done its work."""
+    original, calls = getattr(module, name), []
+
+    def broken(*args, **kwargs):
+        original(*args, **kwargs)
+        calls.append(name)
+        if len(calls) == call:
+            raise MemoryError(f"{name} ran out of memory")
+
+    monkeypatch.setattr(module, name, broken)

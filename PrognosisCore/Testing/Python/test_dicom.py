@@ -3,97 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
+from dicom_cases import AXIAL, PIXELS, RNG, SERIES, along_z, decimals, refusal, write_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.fileset import FileSet
-from pydicom.pixels import get_encoder
-from pydicom.uid import (
-    BasicTextSRStorage,
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-    RLELossless,
-    generate_uid,
-)
+from pydicom.uid import generate_uid
 
-from PrognosisLib.errors import InputError
 from PrognosisLib.images.readers import SeriesInfo, list_series, read_volume
-
-AXIAL = (1, 0, 0, 0, 1, 0)
-SERIES = generate_uid()
-RNG = np.random.default_rng(5)
-PIXELS = RNG.integers(0, 2000, (12, 7, 9)).astype(np.int16)
-
-
-def decimals(values) -> list[float]:
-    return [float(f"{v:.9g}") for v in values]
-
-
-def dataset_of(pixels: np.ndarray, **tags) -> FileDataset:
-    """A CT slice (or what the tags make of it) of int16, uint16 or uint8 pixels."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = tags.get("SOPClassUID", CTImageStorage)
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
-    dataset.SOPClassUID = meta.MediaStorageSOPClassUID
-    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    dataset.StudyInstanceUID = "1.2.3"
-    dataset.PatientID, dataset.StudyID, dataset.SeriesNumber, dataset.InstanceNumber = "p", "1", 1, 1
-    dataset.PatientName, dataset.StudyDate, dataset.StudyTime = "a^b", "20200101", "120000"
-    dataset.SeriesInstanceUID, dataset.SeriesDescription, dataset.Modality = SERIES, "Abdomen 3.0", "CT"
-    dataset.Rows, dataset.Columns = pixels.shape[-2:]
-    if pixels.ndim == 3:
-        dataset.NumberOfFrames = len(pixels)
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated = dataset.BitsStored = pixels.dtype.itemsize * 8
-    dataset.HighBit = dataset.BitsStored - 1
-    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
-    dataset.PixelSpacing, dataset.SliceThickness = [0.8, 0.7], 3.0
-    dataset.ImageOrientationPatient, dataset.ImagePositionPatient = list(AXIAL), [0.0, 0.0, 0.0]
-    dataset.RescaleSlope, dataset.RescaleIntercept = 1, -1024
-    dataset.PixelData = pixels.tobytes()
-    for keyword, value in tags.items():
-        if value is None:
-            del dataset[keyword]
-        else:
-            setattr(dataset, keyword, value)
-    return dataset
-
-
-def write_series(folder: Path, positions, pixels=PIXELS, names=None, **tags) -> list[Path]:
-    """One file per position, named in the order of the positions; tags may be functions of the slice's number."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for n, position in enumerate(positions):
-        own = {key: value(n) if callable(value) else value for key, value in tags.items()}
-        path = folder / (names[n] if names else f"{n + 1:03d}.dcm")
-        own.setdefault("ImagePositionPatient", decimals(position))
-        dataset_of(pixels[n % len(pixels)], **own).save_as(path, enforce_file_format=True)
-        paths.append(path)
-    return paths
-
-
-def along_z(depths) -> list[tuple[float, float, float]]:
-    return [(-100.0, -120.0, float(z)) for z in depths]
-
-
-def refusal(path: Path, modality: str = "CT", series: str | None = None) -> str:
-    with pytest.raises(InputError) as error:
-        read_volume(path, modality, series)
-    text = str(error.value)
-    assert "\n" not in text
-    assert text.endswith(".")
-    return text
 
 
 def test_a_series_in_scrambled_files_comes_out_in_order(tmp_path):
@@ -198,6 +117,20 @@ def test_copies_and_several_acquisitions_are_refused(tmp_path):
     assert "6 images at 3 positions" in refusal(tmp_path / "b")
 
 
+def test_orientations_sizes_and_table_shifts_do_not_mix(tmp_path):
+    planes = [AXIAL, (0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1)]
+    write_series(tmp_path / "a", along_z([0, 3, 6]), ImageOrientationPatient=lambda n: list(planes[n]))
+    assert "3 orientations" in refusal(tmp_path / "a")
+    write_series(tmp_path / "b", along_z([0, 3, 6]), PixelSpacing=lambda n: [0.7 + 0.1 * (n == 1)] * 2)
+    assert "different sizes" in refusal(tmp_path / "b")
+    positions = along_z(np.arange(8) * 3.0)
+    positions[4] = (-96.0, -120.0, 12.0)
+    write_series(tmp_path / "c", positions)
+    text = refusal(tmp_path / "c")
+    assert "shifted against each other by up to 4.0 mm" in text
+    assert "'005.dcm'" in text
+
+
 def test_two_series_are_listed_and_one_can_be_chosen(tmp_path):
     other = generate_uid()
     write_series(tmp_path / "x" / "one", along_z(np.arange(10) * 3.0))
@@ -229,226 +162,3 @@ def test_a_dicomdir_is_followed_and_must_be_complete(tmp_path):
     images = sorted(p for p in (tmp_path / "disc").rglob("*") if p.is_file() and p.name != "DICOMDIR")
     images[3].unlink()
     assert "lists 10 files of which 1 are missing" in refusal(tmp_path / "disc" / "DICOMDIR")
-
-
-def test_rescale_slope_and_intercept_of_each_slice(tmp_path):
-    write_series(tmp_path / "whole", along_z([0, 3, 6]), RescaleIntercept=lambda n: -1000 - n)
-    volume = read_volume(tmp_path / "whole")
-    assert volume.array.dtype == np.int16
-    assert np.array_equal(volume.array, PIXELS[:3] - 1000 - np.arange(3)[:, None, None])
-    write_series(tmp_path / "real", along_z([0, 3, 6]), RescaleSlope=lambda n: 0.5 + n, RescaleIntercept=2.25)
-    volume = read_volume(tmp_path / "real")
-    assert volume.array.dtype == np.float32
-    assert volume.array == pytest.approx(PIXELS[:3] * np.array([0.5, 1.5, 2.5])[:, None, None] + 2.25)
-
-
-def test_unsigned_values_beyond_int16_are_not_wrapped(tmp_path):
-    pixels = np.full((3, 7, 9), 60000, np.uint16)
-    write_series(tmp_path, along_z([0, 3, 6]), pixels, RescaleIntercept=0)
-    assert read_volume(tmp_path).array.max() == 60000
-
-
-def test_overlays_in_unused_bits_are_dropped(tmp_path):
-    unsigned = (PIXELS.astype(np.uint16) & 0x0FFF) | 0x8000
-    write_series(tmp_path / "u", along_z([0, 3, 6]), unsigned, BitsStored=12, HighBit=11)
-    assert np.array_equal(read_volume(tmp_path / "u").array, PIXELS[:3] - 1024)
-    signed = ((PIXELS - 1000) & 0x0FFF).astype(np.int16)
-    write_series(tmp_path / "s", along_z([0, 3, 6]), signed, BitsStored=12, HighBit=11)
-    assert np.array_equal(read_volume(tmp_path / "s").array, PIXELS[:3] - 1000 - 1024)
-
-
-def test_padding_becomes_air_and_only_where_it_cannot_be_tissue(tmp_path):
-    pixels = PIXELS[:3].copy()
-    pixels[:, :2] = -2000
-    write_series(tmp_path / "ge", along_z([0, 3, 6]), pixels, PixelPaddingValue=-2000)
-    volume = read_volume(tmp_path / "ge")
-    assert np.all(volume.array[:, :2] == -1024)
-    assert np.array_equal(volume.array[:, 2:], PIXELS[:3, 2:] - 1024)
-    pixels[:, :2] = 1024
-    write_series(tmp_path / "water", along_z([0, 3, 6]), pixels, PixelPaddingValue=1024)
-    assert np.all(read_volume(tmp_path / "water").array[:, :2] == 0)
-
-
-def test_monochrome1_keeps_its_hounsfield_units(tmp_path):
-    write_series(tmp_path, along_z([0, 3, 6]), PhotometricInterpretation="MONOCHROME1")
-    assert np.array_equal(read_volume(tmp_path).array, PIXELS[:3] - 1024)
-
-
-def test_big_endian(tmp_path):
-    for n in range(3):
-        dataset = dataset_of(PIXELS[n].byteswap(), ImagePositionPatient=[0, 0, 3 * n])
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
-        pydicom.dcmwrite(tmp_path / f"{n}", dataset, little_endian=False, implicit_vr=False, enforce_file_format=True)
-    volume = read_volume(tmp_path)
-    assert np.array_equal(volume.array, PIXELS[:3] - 1024)
-    assert volume.array.dtype.isnative
-
-
-@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
-@pytest.mark.parametrize("gdcm", [False, True])
-def test_compressed_series_with_and_without_the_plugins(tmp_path, monkeypatch, syntax, gdcm):
-    if not get_encoder(syntax).is_available:
-        pytest.skip("no encoder for this compression is installed")
-    pixels = RNG.integers(-2000, 2000, (3, 32, 40)).astype(np.int16)
-    for n in range(3):
-        dataset = dataset_of(
-            pixels[n], ImagePositionPatient=[0, 0, 3 * n], RescaleIntercept=10 + n, PixelPaddingValue=-2000
-        )
-        dataset.compress(syntax, encoding_plugin=None if syntax != RLELossless else "pydicom")
-        dataset.save_as(tmp_path / f"{n}.dcm", enforce_file_format=True)
-    if gdcm:  # as on a machine without pylibjpeg: only GDCM in SimpleITK is left
-
-        def unable(self):
-            raise RuntimeError("no plugin")
-
-        monkeypatch.setattr(Dataset, "pixel_array", property(unable))
-    volume = read_volume(tmp_path)
-    values = pixels + 10 + np.arange(3)[:, None, None]
-    padded = values < (-1990 + np.arange(3)[:, None, None] - 1024) / 2  # half way between padding and air
-    assert volume.array.dtype == np.int16
-    assert np.array_equal(volume.array, np.where(padded, -1024, values))
-
-
-def functional_groups(dataset: Dataset, positions, shared_measures=True, slopes=None) -> None:
-    def item(**tags) -> Dataset:
-        result = Dataset()
-        for keyword, value in tags.items():
-            setattr(result, keyword, value)
-        return result
-
-    measures = item(PixelSpacing=[0.8, 0.7], SliceThickness=3.0)
-    shared = item(PlaneOrientationSequence=[item(ImageOrientationPatient=list(AXIAL))])
-    frames = []
-    for n, position in enumerate(positions):
-        frame = item(PlanePositionSequence=[item(ImagePositionPatient=decimals(position))])
-        slope = 1 if slopes is None else slopes[n]
-        frame.PixelValueTransformationSequence = [item(RescaleSlope=slope, RescaleIntercept=-1000, RescaleType="HU")]
-        if not shared_measures:
-            frame.PixelMeasuresSequence = [measures]
-        frames.append(frame)
-    if shared_measures:
-        shared.PixelMeasuresSequence = [measures]
-    dataset.SharedFunctionalGroupsSequence, dataset.PerFrameFunctionalGroupsSequence = [shared], frames
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
-        del dataset[keyword]
-    del dataset.RescaleSlope, dataset.RescaleIntercept
-
-
-@pytest.mark.parametrize("shared_measures", [True, False])
-def test_enhanced_ct_takes_each_frames_geometry_and_rescale(tmp_path, shared_measures):
-    order = RNG.permutation(10)
-    dataset = dataset_of(PIXELS[:10][order], SOPClassUID=EnhancedCTImageStorage)
-    functional_groups(dataset, [(5.0, 6 + 0.4 * n, 3.0 * n) for n in order], shared_measures)
-    dataset.save_as(tmp_path / "enhanced.dcm", enforce_file_format=True)
-    volume = read_volume(tmp_path / "enhanced.dcm")
-    assert np.array_equal(volume.array, PIXELS[:10] - 1000)
-    assert volume.ijk_to_ras == pytest.approx(
-        np.array([[-0.7, 0, 0, -5], [0, -0.8, -0.4, -6], [0, 0, 3, 0], [0, 0, 0, 1]])
-    )
-    assert "tilt of 7.6 degrees" in volume.notes[0]
-    assert list_series(tmp_path)[0].slices == 10
-
-
-def test_enhanced_frames_at_one_position_or_with_a_gap_are_refused(tmp_path):
-    dataset = dataset_of(PIXELS[:4], SOPClassUID=EnhancedCTImageStorage)
-    functional_groups(dataset, along_z([0, 3, 0, 3]))
-    dataset.save_as(tmp_path / "times.dcm", enforce_file_format=True)
-    assert "4 images at 2 positions" in refusal(tmp_path / "times.dcm")
-    dataset = dataset_of(PIXELS[:4], SOPClassUID=EnhancedCTImageStorage)
-    functional_groups(dataset, along_z([0, 3, 6, 12]))
-    dataset.save_as(tmp_path / "gap.dcm", enforce_file_format=True)
-    assert "1 between frame 3 of 'gap.dcm' and frame 4 of 'gap.dcm'" in refusal(tmp_path / "gap.dcm")
-
-
-@pytest.mark.parametrize(
-    ("tags", "fragment"),
-    [
-        ({"Modality": "MR"}, "is MR where CT is needed"),
-        ({"Modality": "SEG"}, "is a segmentation"),
-        ({"Modality": "RTDOSE"}, "radiotherapy dose"),
-        ({"Modality": "SR", "Rows": None, "SOPClassUID": BasicTextSRStorage}, "structured report"),
-        ({"Rows": None}, "damaged or cut short"),
-        ({"Rows": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.66"}, "without pixels"),
-        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "color image (RGB)"),
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, "color image (PALETTE COLOR)"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, "mosaic"),
-        ({"ModalityLUTSequence": [Dataset()]}, "modality LUT"),
-        ({"ImagePositionPatient": None}, "no position in the patient"),
-        ({"ImageOrientationPatient": None}, "no position in the patient"),
-        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "impossible orientation"),
-        ({"PixelSpacing": None}, "no valid pixel spacing"),
-        ({"PixelSpacing": [0, 0.7]}, "no valid pixel spacing"),
-        ({"PixelSpacing": [0.7, -0.7]}, "no valid pixel spacing"),
-        ({"RescaleSlope": 0}, "rescale slope of 0"),
-        ({"NumberOfFrames": 5}, "cine"),
-        ({"SliceThickness": None}, "single slice without a thickness"),
-        ({"PixelData": None}, "no pixels"),
-        ({"PixelData": bytes(50)}, "damaged or cut short"),
-    ],
-)
-def test_what_is_no_ct_slice_is_refused(tmp_path, capfd, tags, fragment):
-    dataset_of(PIXELS[0], **tags).save_as(tmp_path / "one.dcm", enforce_file_format=True)
-    text = refusal(tmp_path / "one.dcm")
-    assert fragment in text
-    assert "'one.dcm'" in text
-    assert capfd.readouterr().err == ""
-
-
-def test_slices_whose_class_was_emptied_are_read(tmp_path):
-    """An anonymizer may leave SOPClassUID empty; what has rows and columns is an image all the same."""
-    for number, z in enumerate((0.0, 3.0, 6.0)):
-        dataset = dataset_of(PIXELS[number], ImagePositionPatient=[0, 0, z])
-        dataset.SOPClassUID = ""
-        dataset.save_as(tmp_path / f"{number}.dcm", enforce_file_format=False)
-    assert read_volume(tmp_path, "CT").array.shape == (3, *PIXELS[0].shape)
-
-
-def test_orientations_sizes_and_table_shifts_do_not_mix(tmp_path):
-    planes = [AXIAL, (0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1)]
-    write_series(tmp_path / "a", along_z([0, 3, 6]), ImageOrientationPatient=lambda n: list(planes[n]))
-    assert "3 orientations" in refusal(tmp_path / "a")
-    write_series(tmp_path / "b", along_z([0, 3, 6]), PixelSpacing=lambda n: [0.7 + 0.1 * (n == 1)] * 2)
-    assert "different sizes" in refusal(tmp_path / "b")
-    positions = along_z(np.arange(8) * 3.0)
-    positions[4] = (-96.0, -120.0, 12.0)
-    write_series(tmp_path / "c", positions)
-    text = refusal(tmp_path / "c")
-    assert "shifted against each other by up to 4.0 mm" in text
-    assert "'005.dcm'" in text
-
-
-def test_broken_and_bare_files(tmp_path, capfd):
-    (tmp_path / "empty").mkdir()
-    assert "holds no DICOM file" in refusal(tmp_path / "empty")
-    paths = write_series(tmp_path / "cut", along_z([0, 3, 6]))
-    whole = paths[1].read_bytes()
-    for size in (len(whole) - 20, 600, 200, 140):
-        paths[1].write_bytes(whole[:size])
-        assert "'002.dcm'" in refusal(tmp_path / "cut")
-    paths[1].write_bytes(whole[132:])  # the file header, without the preamble before it
-    assert np.array_equal(read_volume(tmp_path / "cut").array, PIXELS[:3] - 1024)
-    assert capfd.readouterr().err == ""
-
-
-def test_a_bare_data_set_is_read(tmp_path):
-    for n in range(3):
-        dataset = dataset_of(PIXELS[n], ImagePositionPatient=[0, 0, 3 * n])
-        dataset.file_meta = FileMetaDataset()
-        dataset.preamble = None
-        pydicom.dcmwrite(tmp_path / f"{n}", dataset, implicit_vr=True, little_endian=True)
-    assert np.array_equal(read_volume(tmp_path).array, PIXELS[:3] - 1024)
-
-
-def test_a_segmentation_beside_its_series_does_not_matter(tmp_path):
-    write_series(tmp_path, along_z(np.arange(10) * 3.0))
-    dataset_of(PIXELS[0], Modality="SEG", SeriesInstanceUID=generate_uid()).save_as(
-        tmp_path / "seg.dcm", enforce_file_format=True
-    )
-    assert read_volume(tmp_path).array.shape[0] == 10
-
-
-def test_list_series_of_nothing(tmp_path):
-    assert list_series(tmp_path) == []
-    with pytest.raises(InputError, match="There is no folder"):
-        list_series(tmp_path / "absent")

@@ -17,29 +17,14 @@ from PrognosisLib import headless
 headless.start()
 
 import slicer
-from scene_cases import clear_scene, small_findings
-from test_scene_results import digest, edit, fail_at
+from scene_cases import GRID, digest, edit, fail_at, small_findings
+from scene_fixtures import *  # noqa: F403
 
 from PrognosisLib import scene
 from PrognosisLib.scene import results
 from PrognosisLib.scene.known import EVIDENCE_TAG
-from PrognosisLib.volume import Grid, Volume
 
-GRID = Grid((14, 15, 16), np.diag([-0.9, -0.8, 2.5, 1.0]))
 LETTERS = "abc 012\"'{}[]:,;=|#~^\\\n\r\t\0é漢\U0001f9e0"
-
-
-@pytest.fixture(autouse=True)
-def empty_scene():
-    clear_scene()
-    yield
-    headless.vtkErrorRecorder().check()
-    clear_scene()
-
-
-@pytest.fixture
-def a_volume_node():
-    return scene.fromVolume(Volume(np.zeros(GRID.shape, dtype=np.int16), GRID.ijk_to_ras, name="CT"))
 
 
 @pytest.fixture

@@ -1,0 +1,102 @@
+# ruff: noqa: E402
+"""`prognosis simulate`, `train` and `evaluate` in this process: each takes what the other wrote."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from PrognosisLib import headless
+
+headless.start()
+
+import SimpleITK as sitk
+from cli_cases import *  # noqa: F403
+from cli_cases import run
+
+from PrognosisLib import cli
+from PrognosisLib.bundles.bundle import Bundle
+from PrognosisLib.systems import SYSTEMS
+
+
+@pytest.fixture
+def coarse_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated scans on a coarse grid, to save the tests' time; everything else as the user has it."""
+    from SpleenVolumeLib import patients
+
+    monkeypatch.setattr(patients, "simulate_abdomen", partial(patients.simulate_abdomen, spacing=(7.0, 7.0, 7.0)))
+    monkeypatch.setattr(patients, "TRAINING_SPACING_MM", 7.0)
+
+
+def test_simulate_writes_the_same_files_twice_which_evaluate_and_train_accept(
+    coarse_simulation: None, bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    cohorts = [tmp_path / name for name in ("one", "two")]
+    for folder in cohorts:
+        assert run("simulate", "spleen", "--cases", 2, "--seed", 5, "--output", folder) == cli.DONE
+    listed = [sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file()) for folder in cohorts]
+    assert listed[0] == listed[1]
+    names = {str(path) for path in listed[0]}
+    assert names == {"cohort.csv"} | {
+        f"simulated_000{n}/{name}" for n in (5, 6) for name in ("ct.nii.gz", "labels.nii.gz", "clinical.json")
+    }
+    for name in listed[0]:
+        assert (cohorts[0] / name).read_bytes() == (cohorts[1] / name).read_bytes(), name
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(cohorts[0] / "simulated_0005" / "labels.nii.gz"))
+    assert np.count_nonzero(labels == 1) > 50
+
+    cohort, made = cohorts[0] / "cohort.csv", tmp_path / "bundle"
+    options = ["--steps", 1, "--simulated", 0, "--risk-patients", 300, "--threads", 1, "--output", made]
+    assert run("train", "spleen", "--cohort", cohort, *options) == cli.DONE
+    loaded = Bundle.load(made, "spleen")
+    assert loaded.is_simulated
+    assert loaded.is_part_simulated("segmentation")
+    assert loaded.json("survival")["n"] == 300
+    assert "Nothing was held out" in loaded.card
+    networks = SYSTEMS["spleen"].make_pipeline(made).load_networks()
+    assert networks["coarse"](np.zeros((1, 1, 16, 16, 16), dtype=np.float32)).shape == (1, 3, 16, 16, 16)
+
+    report = tmp_path / "figures"
+    assert run("evaluate", "spleen", "--cohort", cohort, "--bundle", bundle, "--output", report) == cli.DONE
+    rows = list(csv.DictReader((report / "cases.csv").open()))
+    assert [row["case"] for row in rows] == ["simulated_0005", "simulated_0006"]
+    assert all(0.0 <= float(row["spleen_dice"]) <= 1.0 for row in rows)
+    figures = json.loads((report / "summary.json").read_text())
+    assert figures["spleen"]["n"] == 2
+    assert figures["bundle"]["sha256"] == Bundle.load(bundle, "spleen").identity["sha256"]
+    capfd.readouterr()
+
+
+@pytest.fixture
+def handed_on(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the command hands to the systems' `train`, which do nothing."""
+    calls: list[dict[str, Any]] = []
+    for system in SYSTEMS.values():
+        monkeypatch.setattr(system.library("workbench"), "train", lambda **options: calls.append(options) or [])
+    return calls
+
+
+@pytest.mark.parametrize("system", sorted(SYSTEMS))
+def test_options_of_training_that_are_left_out_are_the_systems_own(system: str, handed_on, tmp_path: Path):
+    assert run("train", system, "--output", tmp_path / "made") == cli.DONE
+    assert handed_on == [{"output": tmp_path / "made", "cohort": None}]
+
+
+def test_options_of_training_are_handed_on(handed_on, tmp_path: Path):
+    given = {"steps": 7, "simulated": 0, "seed": 3, "validation": "a,b", "threads": 2, "risk_patients": 90}
+    options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
+    assert run("train", "ich", "--output", tmp_path / "made", *options) == cli.DONE
+    assert handed_on == [{"output": tmp_path / "made", "cohort": None, **given}]
+
+
+def test_the_help_of_training_says_whose_defaults_hold(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    told = " ".join(capfd.readouterr().out.split())
+    assert told.count("(default: the system's own)") == 6
