@@ -106,6 +106,24 @@ def test_the_detector_sees_a_leak(monkeypatch):
     assert found["10-fold"]["all"]["3"]["auc"]["value"] == 1.0
 
 
+def test_points_are_chosen_on_those_who_taught_with_their_own_outcomes(monkeypatch):
+    """A memory gives those who taught what they reached, so at 3 kPa its probabilities are the outcomes themselves."""
+    told = []
+
+    def best(y, chance):
+        told.append((y, chance))
+        return 0.5
+
+    monkeypatch.setattr(protocols, "best_point", best)
+    found, memory, *_ = remembered(monkeypatch, lambda n, known: n)
+    at_three = told[THREE :: len(THRESHOLDS_KPA)]
+    assert len(at_three) == len(memory.fits) > FOLDS
+    for (y, chance), fit in zip(at_three, memory.fits, strict=True):
+        assert len(y) == len(fit)
+        np.testing.assert_array_equal(chance, y)
+    assert found["10-fold"]["all"]["3"]["sensitivity"]["value"] == 1.0  # a probability of 0.5 counts as reached
+
+
 def test_no_site_is_judged_by_its_own_patients(monkeypatch):
     found, memory, patients, known = remembered(monkeypatch, lambda n, known: known.site[n])
     assert found["leave-one-site-out"]["all"]["3"]["auc"]["value"] == 0.5
