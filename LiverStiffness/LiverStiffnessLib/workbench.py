@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 # Seeds of simulated examinations, added to the run's; none is in two groups.
 TEACHER_SEED, TEST_SEED = 10_000, 20_000
+MOST_TESTS = 400
 # So large a share of the examinations has an image of a third sequence.
 OTHER_SHARE, OTHER_TEST_SHARE = 0.3, 0.06
 FEWEST_MEASURED = 60  # patients with a measured stiffness, to fit the readings to them instead of simulated ones
@@ -34,7 +35,7 @@ def train(
     seed: int = 0,
     validation: str = "",
     threads: int = 0,
-    risk_patients: int = 420,
+    risk_patients: int = 300,
     command: Sequence[str] | None = None,
 ) -> list[Path]:
     """Train the network, fit the readings, measure them on patients kept out, and write the bundle.
@@ -49,7 +50,7 @@ def train(
         simulated: simulated examinations that the network is trained on.
         validation: patients held out, separated by commas.
         threads: CPU threads; 0 leaves it to torch.
-        risk_patients: simulated examinations that the readings are fitted to; as many again test them.
+        risk_patients: simulated examinations that the readings are fitted to; twice as many, up to 400, test them.
 
     Raises:
         InputError: the cohort is unfit.
@@ -87,7 +88,8 @@ def train(
         teachers = [(work / "real" / f"{case.case}.npz", case.values) for case in measured]
         tests = [(work / "kept-out" / f"{case.case}.npz", case.values) for case in kept_out]
     else:
-        groups = [range(seed + first, seed + first + risk_patients) for first in (TEACHER_SEED, TEST_SEED)]
+        counts = {TEACHER_SEED: risk_patients, TEST_SEED: min(MOST_TESTS, 2 * risk_patients)}
+        groups = [range(seed + first, seed + first + count) for first, count in counts.items()]
         folders = (work / "teachers", work / "tests")
         teachers, tests = (
             [(path, simulated_values(path.stem)) for path in simulate_stacks(folder, seeds, OTHER_TEST_SHARE)]

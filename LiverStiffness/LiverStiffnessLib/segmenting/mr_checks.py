@@ -23,8 +23,11 @@ CT_AIR_HU, CT_SOFT_HU = -500.0, (-150.0, 150.0)
 NEGATIVE_SHARE = 0.05
 # The network must be this sure, and the brightness of spleen and liver agree, before an image is refused.
 SURE, DOUBTFUL = 0.9, 0.6
-# Dice of the livers after the shift: of one patient's own images 0.85 and more; see docs/liver-stiffness.md.
-ONE_PATIENT_DICE, DOUBTFUL_DICE = 0.70, 0.82
+# Dice of liver and spleen after the shift. Livers of two patients may overlap by 0.84, but then their spleens do not;
+# of one patient's own images the spleens overlap by 0.7 and more. See docs/liver-stiffness.md.
+OTHER_LIVER, OTHER_SPLEEN = 0.65, 0.60
+ALIKE_LIVER = 0.86  # from here on the liver alone is proof enough
+DOUBTFUL_LIVER, DOUBTFUL_SPLEEN = 0.82, 0.70
 
 
 def check_mr(volume: Volume, sequence: str) -> None:
@@ -104,27 +107,28 @@ def spleen_over_liver(read: ReadImage) -> float:
 
 
 def check_one_patient(alignment: Alignment | None, names: Mapping[str, str]) -> list[Flag]:
-    """Refuse two images whose livers do not match, and flag a poor match.
+    """Refuse two images whose organs do not match, and flag a poor match.
 
     Raises:
-        InputError: the livers differ as those of two patients do.
+        InputError: liver and spleen differ as those of two patients do.
     """
     if alignment is None:
         return []
-    # NaN: the images have no place in common, or no liver there.
-    dice = float(np.nan_to_num(alignment.liver_dice))
-    if dice < ONE_PATIENT_DICE:
+    # NaN: the images have no place in common, or the organ is in neither.
+    liver, spleen = float(np.nan_to_num(alignment.liver_dice)), alignment.spleen_dice
+    told = f"liver {liver:.2f}" + ("" if np.isnan(spleen) else f", spleen {spleen:.2f}")
+    if liver < OTHER_LIVER or (liver < ALIKE_LIVER and spleen < OTHER_SPLEEN):
         raise InputError(
-            f"The livers in '{names['T2']}' and '{names['T1']}' do not match (overlap {dice:.2f} after the best "
-            "shift), so they are of two patients, two examinations or cut off; choose T1 and T2 of one examination."
+            f"Liver and spleen in '{names['T2']}' and '{names['T1']}' do not match (overlap after the best shift: "
+            f"{told}), so they are of two patients, two examinations or cut off; choose T1 and T2 of one examination."
         )
-    if dice < DOUBTFUL_DICE:
+    if liver < DOUBTFUL_LIVER or spleen < DOUBTFUL_SPLEEN:
         return [
             Flag(
                 "poor_match",
                 "warning",
-                f"The livers of T2 and T1 match poorly (overlap {dice:.2f}): check that both are of one examination "
-                "and cover the whole liver.",
+                f"T2 and T1 match poorly (overlap after the best shift: {told}): check that both are of one "
+                "examination and cover liver and spleen.",
             )
         ]
     return []

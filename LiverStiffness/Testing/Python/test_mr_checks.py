@@ -13,9 +13,10 @@ from stiffness_phantoms import read_by_hand, scan_grid, simulated
 from LiverStiffnessLib.labels import SPLEEN
 from LiverStiffnessLib.segmenting.alignment import Alignment
 from LiverStiffnessLib.segmenting.mr_checks import (
+    ALIKE_LIVER,
     DOUBTFUL,
-    DOUBTFUL_DICE,
-    ONE_PATIENT_DICE,
+    DOUBTFUL_LIVER,
+    OTHER_LIVER,
     SURE,
     check_mr,
     check_one_patient,
@@ -204,19 +205,28 @@ def aligned(dice: float) -> Alignment:
 
 
 def test_livers_that_do_not_match_are_refused():
-    for dice in (0.0, ONE_PATIENT_DICE - 0.01, float("nan")):
+    for dice in (0.0, OTHER_LIVER - 0.01, float("nan")):
         message = refusal(check_one_patient, aligned(dice), NAMES)
         assert all(f"'{name}'" in message for name in NAMES.values())
         assert "choose T1 and T2 of one examination" in message
         assert "nan" not in message
-    assert "overlap 0.69" in refusal(check_one_patient, aligned(0.69), NAMES)
+    both = Alignment(np.zeros(3), 0.64, 0.90)
+    assert "liver 0.64, spleen 0.90" in refusal(check_one_patient, both, NAMES)
+
+
+def test_livers_that_happen_to_overlap_are_told_by_their_spleens():
+    for liver in (0.70, ALIKE_LIVER - 0.01):
+        assert "spleen 0.53" in refusal(check_one_patient, Alignment(np.zeros(3), liver, 0.53), NAMES)
+    (flag,) = check_one_patient(Alignment(np.zeros(3), ALIKE_LIVER, 0.53), NAMES)  # a spleen that was cut off, maybe
+    assert flag.key == "poor_match"
+    assert check_one_patient(Alignment(np.zeros(3), 0.83, float("nan")), NAMES) == []
 
 
 def test_a_poor_match_is_flagged_and_a_good_one_is_not():
-    for dice in (ONE_PATIENT_DICE, DOUBTFUL_DICE - 0.01):
+    for dice in (OTHER_LIVER, DOUBTFUL_LIVER - 0.01):
         (flag,) = check_one_patient(aligned(dice), NAMES)
         assert (flag.key, flag.severity) == ("poor_match", "warning")
         assert f"{dice:.2f}" in one_sentence(flag.message)
-    assert check_one_patient(aligned(DOUBTFUL_DICE), NAMES) == []
+    assert check_one_patient(aligned(DOUBTFUL_LIVER), NAMES) == []
     assert check_one_patient(aligned(0.95), NAMES) == []
     assert check_one_patient(None, NAMES) == []
