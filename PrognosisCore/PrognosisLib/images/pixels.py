@@ -111,28 +111,28 @@ def decode_gdcm(header: pydicom.Dataset, encoded: Iterable[bytes]) -> list[np.nd
     from pydicom.dataset import Dataset
     from pydicom.encaps import encapsulate
 
-    single = Dataset()
-    single.file_meta = header.file_meta
-    single.SOPClassUID, single.SOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
-    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"):
-        single[keyword] = header[keyword]
-    samples = int(header.get("SamplesPerPixel") or 1)
-    single.SamplesPerPixel, single.PhotometricInterpretation = samples, "MONOCHROME2"
-    if samples > 1:
-        single.PhotometricInterpretation = header.PhotometricInterpretation
-        single.PlanarConfiguration = int(header.get("PlanarConfiguration") or 0)
-    shape = (header.Rows, header.Columns, *([samples] if samples > 1 else []))
+    frames = []
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    frames = []
     try:
+        single = Dataset()
+        single.file_meta = header.file_meta
+        single.SOPClassUID, single.SOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
+        for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"):
+            single[keyword] = header[keyword]
+        samples = int(header.get("SamplesPerPixel") or 1)
+        single.SamplesPerPixel, single.PhotometricInterpretation = samples, "MONOCHROME2"
+        if samples > 1:
+            single.PhotometricInterpretation = header.PhotometricInterpretation
+            single.PlanarConfiguration = int(header.get("PlanarConfiguration") or 0)
+        shape = (header.Rows, header.Columns, *([samples] if samples > 1 else []))
         with tempfile.TemporaryDirectory() as folder, quiet():
             reader.SetFileName(str(Path(folder, "frame.dcm")))
             for frame in encoded:
                 single.PixelData = encapsulate([frame])
                 single.save_as(reader.GetFileName(), enforce_file_format=True)
                 frames.append(sitk.GetArrayFromImage(reader.Execute()).reshape(shape))
-    except (RuntimeError, ValueError, KeyError, AttributeError, EOFError):
+    except (RuntimeError, ValueError, KeyError, AttributeError, EOFError, TypeError):
         return None
     return frames
 

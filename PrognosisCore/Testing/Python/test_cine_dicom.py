@@ -327,3 +327,23 @@ def test_a_video_stream_in_dicom_is_refused(tmp_path):
     dataset = jpeg(GRAY)
     dataset.file_meta.TransferSyntaxUID = MPEG4HP41
     assert "video stream" in refusal(save(dataset, tmp_path / "cine.dcm"))
+
+
+def test_damaged_headers_are_refused_in_words(tmp_path):
+    """Bytes of the header changed at random: read, or refused in a sentence, but no other error."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "cine.dcm"
+    short, refused = GRAY[:2], []
+    sources = [ultrasound(short, SequenceOfUltrasoundRegions=[region((0, 0, 90, 90))]), jpeg(in_color(short))]
+    for whole in [save(one, path).read_bytes() for one in sources]:
+        for _ in range(120):
+            data = bytearray(whole)
+            for place in rng.integers(132, 1600, 3):
+                data[place] = rng.integers(0, 256)
+            path.write_bytes(data)
+            try:
+                list(read_cine(path).frames())
+            except InputError as error:
+                refused.append(str(error))
+    assert 20 < len(refused) < 220
+    assert all(text.endswith(".") and "\n" not in text for text in refused)

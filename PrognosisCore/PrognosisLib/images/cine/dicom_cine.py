@@ -30,13 +30,22 @@ def read_dicom_cine(path: Path) -> Cine:
         InputError: with one sentence that says why it cannot be read, and what to do.
     """
     header, offset = _header(path)
+    try:
+        return _read(path, header, offset)
+    except (OSError, InputError):
+        raise
+    except Exception as error:  # tags are decoded when they are asked for, and may hold anything in a damaged file
+        raise InputError(f"'{path.name}' has a damaged header; copy it again from the archive.") from error
+
+
+def _read(path: Path, header: pydicom.Dataset, offset: int) -> Cine:
     _refuse(header, path.name)
     frames = DicomFrames(path, header, offset)
     times, time_notes = times_of(header, frames.shape[0])
     regions, region_notes = regions_of(header)
     pixel, pixel_notes = pixel_of(header, regions)
     notes = (*time_notes, *region_notes, *pixel_notes)
-    if frames._photometric == "MONOCHROME1":
+    if frames.photometric == "MONOCHROME1":
         notes += ("The gray values were stored inverted and were turned round.",)
     said = str(header.get("BurnedInAnnotation") or "").upper()
     burned_in = {"YES": True, "NO": False}.get(said)

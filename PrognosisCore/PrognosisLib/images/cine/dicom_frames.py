@@ -52,9 +52,9 @@ class DicomFrames:
             self._in_memory = True
         else:
             self._in_memory = bool(header.file_meta.TransferSyntaxUID.is_deflated)
-        self._photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
+        self.photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
         self._bits = int(header.get("BitsStored") or header.get("BitsAllocated") or 8)
-        self._palette = self._read_palette() if self._photometric == "PALETTE COLOR" else None
+        self._palette = self._read_palette() if self.photometric == "PALETTE COLOR" else None
         self._refuse()
         samples = int(header.get("SamplesPerPixel") or 1)
         is_color = samples == 3 or (self._palette is not None and self._palette.ndim == 2)
@@ -66,7 +66,7 @@ class DicomFrames:
 
     def iterate(self, indices: range, gray: bool = False) -> Iterator[np.ndarray]:
         """The frames of these numbers, ascending, one after the other."""
-        luma = gray and self._photometric in LUMA_FIRST
+        luma = gray and self.photometric in LUMA_FIRST
         decoded = self._decoded(indices, luma)
         for index in indices:
             try:
@@ -89,7 +89,7 @@ class DicomFrames:
         if not len(indices):
             return iter(())
         source = self._whole_dataset() if self._in_memory else self.path
-        if self._photometric == "YBR_FULL_422" and not self._header.file_meta.TransferSyntaxUID.is_compressed:
+        if self.photometric == "YBR_FULL_422" and not self._header.file_meta.TransferSyntaxUID.is_compressed:
             # pydicom's iteration takes the second frame on for full resolution.
             return (pixel_array(source, index=index, raw=raw) for index in indices)
         chosen = None if indices == range(self.shape[0]) else indices
@@ -130,7 +130,7 @@ class DicomFrames:
         if self._palette is not None:
             first = self._first_mapped
             return self._palette[np.clip(frame.astype(np.int32) - first, 0, len(self._palette) - 1)]
-        if self._photometric == "MONOCHROME1":
+        if self.photometric == "MONOCHROME1":
             frame = np.asarray((1 << self._bits) - 1, frame.dtype) - frame
         if self.dtype == np.uint8 and frame.dtype != np.uint8:
             return frame.astype(np.uint8)
@@ -162,9 +162,9 @@ class DicomFrames:
         if str(syntax).startswith(STREAMS):
             raise InputError(f"'{name}' holds a video stream ({syntax.name}); export it as .mp4 or as frames.")
         known = ("MONOCHROME1", "MONOCHROME2", "RGB", "PALETTE COLOR")
-        if self._photometric not in known and not self._photometric.startswith("YBR_"):
+        if self.photometric not in known and not self.photometric.startswith("YBR_"):
             raise InputError(
-                f"'{name}' has a kind of color ({self._photometric}) that no ultrasound has; export it again."
+                f"'{name}' has a kind of color ({self.photometric}) that no ultrasound has; export it again."
             )
         if int(header.get("PixelRepresentation") or 0) == 1 and int(header.get("SamplesPerPixel") or 1) == 1:
             raise InputError(f"'{name}' has signed values, which are no gray values of an ultrasound; export it again.")
@@ -188,7 +188,7 @@ class DicomFrames:
         if self._header.file_meta.TransferSyntaxUID.is_deflated:
             return
         samples = int(self._header.get("SamplesPerPixel") or 1)
-        per_pixel = 2 if self._photometric == "YBR_FULL_422" else samples
+        per_pixel = 2 if self.photometric == "YBR_FULL_422" else samples
         if size - self._offset < count * rows * columns * per_pixel * int(self._header.BitsAllocated) // 8:
             raise shown
 
