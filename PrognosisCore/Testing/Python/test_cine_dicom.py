@@ -276,6 +276,50 @@ def test_burned_in_annotation(tmp_path, said, burned_in):
     assert read_cine(save(ultrasound(GRAY, **tags), tmp_path / "cine.dcm")).burned_in is burned_in
 
 
+# --- a file for each frame --------------------------------------------------------------------------------------------
+
+
+def write_stills(folder, frames=GRAY, **tags) -> None:
+    """Single images of one series whose names are not in the order of their numbers."""
+    for number, frame in enumerate(frames):
+        own = {key: value(number) if callable(value) else value for key, value in tags.items()}
+        dataset = ultrasound(frame[None], **{"SeriesInstanceUID": "1.2.3", "InstanceNumber": number + 1, **own})
+        save(dataset, folder / f"image{(number * 5) % 8}.dcm")
+
+
+def test_single_images_of_one_series_are_a_cine(tmp_path):
+    write_stills(
+        tmp_path,
+        AcquisitionTime=lambda number: f"120059.{number + 1}00000",
+        SequenceOfUltrasoundRegions=[region((0, 0, 90, 90))],
+        BurnedInAnnotation=lambda number: "YES" if number == 3 else "NO",
+    )
+    cine = read_cine(tmp_path)
+    assert np.array_equal(cine.window(0, 8), GRAY)
+    assert np.array_equal(cine.frame(-2), GRAY[6])
+    assert cine.times_s == pytest.approx(np.arange(8) / 10)
+    assert cine.pixel_mm == pytest.approx((0.4, 0.3))
+    assert cine.burned_in is True
+    assert np.array_equal(pickle.loads(pickle.dumps(cine)).frame(3), GRAY[3])
+
+
+def test_single_images_without_times_are_at_the_frame_time(tmp_path):
+    write_stills(tmp_path, AcquisitionTime="120000")
+    assert read_cine(tmp_path).times_s == pytest.approx(np.arange(8) * 0.04)
+
+
+def test_single_images_that_make_no_cine_are_refused(tmp_path):
+    write_stills(tmp_path)
+    save(ultrasound(GRAY[:1], SeriesInstanceUID="1.2.3", PixelSpacing=[0.5, 0.5]), tmp_path / "x.dcm")
+    assert "pixels of another size" in refusal(tmp_path)
+    save(ultrasound(GRAY[:1, :50], SeriesInstanceUID="1.2.3"), tmp_path / "x.dcm")
+    assert "differs from" in refusal(tmp_path)
+    save(ultrasound(GRAY, SeriesInstanceUID="1.2.3"), tmp_path / "x.dcm")
+    assert "9 cines where one is needed" in refusal(tmp_path)
+    save(ultrasound(GRAY[:1]), tmp_path / "x.dcm")
+    assert "2 series" in refusal(tmp_path)
+
+
 # --- refused ----------------------------------------------------------------------------------------------------------
 
 

@@ -64,6 +64,25 @@ class ArrayFrames:
             yield to_gray(frame) if gray else frame
 
 
+class JoinedFrames:
+    """The frames of several sources of the same kind, one after the other."""
+
+    def __init__(self, sources: Sequence[FrameSource]) -> None:
+        self._sources = list(sources)
+        first = self._sources[0]
+        counts = [source.shape[0] for source in self._sources]
+        self._places = [
+            (source, number) for source, count in zip(sources, counts, strict=True) for number in range(count)
+        ]
+        self.shape, self.dtype = (sum(counts), *first.shape[1:]), first.dtype
+
+    def iterate(self, indices: range, gray: bool = False) -> Iterator[np.ndarray]:
+        """The frames of these numbers, ascending, one after the other."""
+        for index in indices:
+            source, number = self._places[index]
+            yield from source.iterate(range(number, number + 1), gray)
+
+
 @dataclass(frozen=True)
 class Region:
     """A calibrated region of an ultrasound image (DICOM PS3.3 C.8.5.5), in pixels of the image.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import InputError
-from .cine import Cine, Region, steady_times
+from .cine import Cine, JoinedFrames, Region, steady_times
 from .dicom_frames import DicomFrames, frame_count
 
 if TYPE_CHECKING:
@@ -30,12 +32,87 @@ def read_dicom_cine(path: Path) -> Cine:
         InputError: with one sentence that says why it cannot be read, and what to do.
     """
     header, offset = _header(path)
-    try:
+    with _in_words(path.name):
         return _read(path, header, offset)
+
+
+@contextmanager
+def _in_words(name: str) -> Iterator[None]:
+    """Damaged tags as an InputError: they are decoded when they are asked for, and may hold anything."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except (OSError, InputError):
         raise
-    except Exception as error:  # tags are decoded when they are asked for, and may hold anything in a damaged file
-        raise InputError(f"'{path.name}' has a damaged header; copy it again from the archive.") from error
+    except Exception as error:
+        raise InputError(f"'{name}' has a damaged header; copy it again from the archive.") from error
+
+
+def read_dicom_stills(paths: list[Path], name: str) -> Cine:
+    """Single ultrasound images of one series, a file for each, in the order of their instance numbers.
+
+    Times are those of acquisition where every file tells another one; the size of a pixel is that of the first.
+
+    Raises:
+        InputError: several series, a file of several frames, images of different size or pixel size, or one that
+            cannot be read.
+    """
+    headers = [_header(path)[0] for path in paths]
+    with _in_words(name):
+        return _join(paths, headers, name)
+
+
+def _join(paths: list[Path], headers: list[pydicom.Dataset], name: str) -> Cine:
+    series = {str(header.get("SeriesInstanceUID") or "") for header in headers}
+    if len(series) > 1:
+        raise InputError(
+            f"'{name}' holds {len(series)} series where one cine is needed; give the folder or file of one."
+        )
+    numbers = [_number(header.get("InstanceNumber")) for header in headers]
+    order = sorted(range(len(paths)), key=lambda index: (numbers[index], paths[index].name))
+    cines = [read_dicom_cine(paths[index]) for index in order]
+    first = cines[0]
+    for cine in cines:
+        if len(cine) > 1:
+            raise InputError(f"'{name}' holds {len(cines)} cines where one is needed; give the file of one.")
+        if cine.source.shape != first.source.shape or cine.source.dtype != first.source.dtype:
+            raise InputError(
+                f"'{cine.name}' ({' x '.join(map(str, cine.source.shape[1:]))}) differs from '{first.name}' "
+                f"({' x '.join(map(str, first.source.shape[1:]))}); give the frames of one cine."
+            )
+        if cine.pixel_mm != first.pixel_mm:
+            raise InputError(f"'{cine.name}' has pixels of another size than '{first.name}'; give one cine.")
+    times, notes = _acquisition_times([headers[index] for index in order])
+    known = [cine.burned_in for cine in cines if cine.burned_in is not None]
+    burned_in = any(known) if any(known) or len(known) == len(cines) else None
+    return Cine(
+        JoinedFrames([cine.source for cine in cines]),
+        times,
+        first.pixel_mm,
+        first.regions,
+        name,
+        (*first.notes, *notes),
+        burned_in,
+    )
+
+
+def _acquisition_times(headers: list[pydicom.Dataset]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Seconds from the first image, from the first tag that ascends over all of them."""
+    for keyword in ("AcquisitionTime", "ContentTime"):
+        values = [_seconds(header.get(keyword)) for header in headers]
+        if None not in values and np.all(np.diff(values) > 0):
+            return np.array(values) - values[0], ()
+    times, notes = times_of(headers[0], len(headers))
+    return times, notes
+
+
+def _seconds(time: object) -> float | None:
+    """Seconds since midnight of a DICOM time (HHMMSS.FFFFFF)."""
+    text = str(time or "")
+    if len(text) < 6 or not text[:6].isdigit():
+        return None
+    return int(text[:2]) * 3600 + int(text[2:4]) * 60 + _number(text[4:])
 
 
 def _read(path: Path, header: pydicom.Dataset, offset: int) -> Cine:

@@ -123,7 +123,9 @@ class DicomFrames:
                 encoded = get_frame(file, index, number_of_frames=self.shape[0])
         except (ValueError, EOFError):
             return None
-        frames = decode_gdcm(self._header, [encoded])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            frames = decode_gdcm(self._header, [encoded])
         return frames[0] if frames else None
 
     def _shown(self, frame: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from ...errors import InputError
 from .. import dicom
 from . import stills, video
 from .cine import Cine
-from .dicom_cine import read_dicom_cine
+from .dicom_cine import read_dicom_cine, read_dicom_stills
 
 
 def read_cine(path: str | Path) -> Cine:
@@ -16,7 +16,8 @@ def read_cine(path: str | Path) -> Cine:
 
     Args:
         path: an ultrasound DICOM file, a video (.mp4, .avi, .h264, ...), .nrrd or .seq.nrrd, one image, a folder of
-            numbered images (.png, .jpg, .bmp, .tif), or a folder with one DICOM file or video.
+            numbered images (.png, .jpg, .bmp, .tif) or of single DICOM images of one series, or a folder with one
+            DICOM file or video.
 
     Raises:
         InputError: with one sentence that says why it cannot be read, and what to do.
@@ -64,6 +65,8 @@ def _read_folder(folder: Path) -> Cine:
     ]
     if len(cines) == 1:
         return read_cine(cines[0])
+    if cines and all(dicom.is_dicom(path) for path in cines):
+        return read_dicom_stills(cines, folder.name)
     if cines:
         raise InputError(f"'{folder.name}' holds {len(cines)} cines where one is needed; give the file of one.")
     raise InputError(f"'{folder.name}' holds no cine; give a DICOM file, a video or a folder of numbered images.")
