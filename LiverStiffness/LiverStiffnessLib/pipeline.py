@@ -109,7 +109,7 @@ class StiffnessPipeline:
             written[list(masks).index(LIVER)] = liver
             with watch("heat map"):
                 inputs = evidence_text.slice_inputs(liver, evidence)
-                heat = heat_maps(self.readout.models[model_name(inputs)], read, inputs)
+                heat = heat_maps(self.readout.models[model_name(inputs)], read, inputs, evidence)
         else:
             flags.append(no_liver_flag(first, names[first]))
         if LIVER in masks and SPLEEN not in masks:

@@ -29,8 +29,8 @@ class Readout:
     def from_bundle(cls, bundle: Bundle) -> Readout:
         """Raises BundleError where the file is damaged."""
         content = bundle.json("stiffness")
-        cohort = bundle.metadata["training"]["cohort"]
-        return cls.from_dict(content, bool(cohort["simulated"]), float(bundle.metadata["interval"]["boundary_mm"]))
+        boundary_mm = float(bundle.metadata["interval"]["boundary_mm"])
+        return cls.from_dict(content, bundle.is_part_simulated("risk"), boundary_mm)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], simulated: bool, boundary_mm: float) -> Readout:
