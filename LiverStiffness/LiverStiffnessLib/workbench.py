@@ -146,7 +146,7 @@ def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Pat
     if patients:
         figures["as shipped"] = shipped_figures(pipeline.readout, patients, outcomes)
     if len(patients) >= FEWEST:
-        figures["protocols"] = run_protocols(patients, outcomes)
+        figures["protocols"] = run_protocols(patients, outcomes, basis=pipeline.readout.basis)
     else:
         logger.warning("no protocols: %d patients with T2, T1 and mre_kpa, %d are needed", len(patients), FEWEST)
     output.mkdir(parents=True, exist_ok=True)

@@ -83,14 +83,18 @@ def stack_cases(cases: Mapping[int, CohortCase], folder: Path, examinations: int
 
 def train_network(
     examinations: Sequence[Sequence[SliceStack]], work: Path, steps: int, seed: int
-) -> tuple[nn.Module, int]:
-    """The slice network, in evaluation mode on the CPU, and the steps taken; resumes what lies in `work`."""
+) -> tuple[tuple[nn.Module, np.ndarray], int]:
+    """The slice network, in evaluation mode on the CPU, with the basis (d, f) of its features, and the steps taken.
+
+    Resumes what lies in `work`. The basis is what training read from the features: signs and the doubt about each.
+    """
     torch.manual_seed(seed)
     model = WithSigns(network.build(), network.FEATURES)
     loop = LoopSettings(steps=steps, learning_rate=1.2e-3, seed=seed, decay=0.45)
     run = TrainingRun(model, SliceSource(examinations), loop, work, multitask_loss)
     run.run()
-    return run.final_network(batches=min(CALIBRATION_BATCHES, steps)).network.eval(), run.step
+    final = run.final_network(batches=min(CALIBRATION_BATCHES, steps))
+    return (final.network.eval(), final.signs.weight.detach().numpy().astype(float)), run.step
 
 
 def stacks_of_cases(cases: Sequence[CohortCase], folder: Path) -> list[Path]:

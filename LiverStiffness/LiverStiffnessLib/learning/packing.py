@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from PrognosisLib.slicewise.lattice import MULTIPLE
 from PrognosisLib.systems import EXTENSION_FOLDER
 from PrognosisLib.volume import Volume
 
-from ..labels import CLASSES, LIVER, SPLEEN
+from ..labels import CLASSES, LIVER, SPLEEN, THRESHOLDS_KPA
 from ..measuring.ordinal import OrdinalModel
 from ..measuring.readout import MODELS
 from ..segmenting.network import CHANNELS, NAME, OUTPUTS, PIXEL_MM, SLAB_MM, WIDTHS
@@ -29,7 +29,7 @@ from ..segmenting.segmentation import keep_pieces
 from .card import DATA_LICENSE, make_card
 from .cases import load
 from .collecting import Collected, collect
-from .ordinal_training import PatientFeatures, fit_reading
+from .ordinal_training import PatientFeatures, fit_reading, score_of
 from .outcomes import simulated_values, with_outcomes
 from .protocols import FEWEST, Outcomes, run_protocols
 from .validation import choose_points, reading_figures, summarize_masks
@@ -59,14 +59,16 @@ class Groups:
 
 
 def write_stiffness_bundle(
-    output: Path, network: nn.Module, record: dict[str, Any], groups: Groups, work: Path
+    output: Path, network: tuple[nn.Module, np.ndarray], record: dict[str, Any], groups: Groups, work: Path
 ) -> list[Path]:
     """Export, verify and measure; the bundle appears at `output` only when all of it is done.
 
     Args:
+        network: and the basis of its features, as fitting.train_network gives both.
         record: how the network was trained, for the metadata and the model card.
     """
-    files = _network_files(network, work / "models")
+    module, basis = network
+    files = _network_files(module, work / "models")
     facts = describe(record)
     draft = _written(work / "draft", facts, files, "Draft, not measured yet.\n").path
     facts["interval"] = calibrated_interval(shifts_of(draft, groups.real))
@@ -77,18 +79,27 @@ def write_stiffness_bundle(
     unseen = with_outcomes(tests, groups.test_values)
     on_real = collect(draft, groups.on_real, found)
     unseen_real = with_outcomes(on_real, [simulated_values(one.case) for one in on_real])
-    models, readings = fit_models(known, unseen, record["seed"])
+    models, readings = fit_models(known, unseen, record["seed"], basis)
     files["models/stiffness.json"] = readable_json(
-        {"models": {name: model.to_dict() for name, model in models.items()}, "figures": readings}
+        {
+            "models": {name: model.to_dict() for name, model in models.items()},
+            "figures": readings,
+            "basis": np.round(basis, 6).tolist(),
+        }
     )
     real = collect(draft, groups.real, found)
-    facts["measured"] = measure(models, readings, known, (unseen, unseen_real), (tests, on_real, real), record["seed"])
+    facts["measured"] = measure(
+        models, readings, known, (unseen, unseen_real), (tests, on_real, real), (record["seed"], basis)
+    )
     rows = [row for one in real for row in one.rows]
     return [_written(output, facts, files, make_card(facts, rows)).path]
 
 
 def fit_models(
-    known: tuple[list[PatientFeatures], Outcomes], unseen: tuple[list[PatientFeatures], Outcomes], seed: int
+    known: tuple[list[PatientFeatures], Outcomes],
+    unseen: tuple[list[PatientFeatures], Outcomes],
+    seed: int,
+    basis: np.ndarray | None = None,
 ) -> tuple[dict[str, OrdinalModel], dict[str, Any]]:
     """A reading for each choice of sequences, and its figures by threshold on patients kept out.
 
@@ -96,10 +107,20 @@ def fit_models(
     """
     models, readings = {}, {}
     for name, sequences in MODELS.items():
-        models[name] = fit_reading(known[0], sequences, seed)
+        models[name] = fit_reading(known[0], sequences, seed, basis=basis)
+        if name != "both":
+            models[name] = widened(models[name], models["both"], known[0])
         points = choose_points(models[name], *known)
         readings[name] = reading_figures(models[name], points, *unseen) if unseen[0] else {}
     return models, readings
+
+
+def widened(single: OrdinalModel, both: OrdinalModel, patients: Sequence[PatientFeatures]) -> OrdinalModel:
+    """The reading of one sequence with what the other one would change added to the error of its score."""
+    seen = [one for one in patients if set(both.sequences) <= set(one.slices)]
+    middle = THRESHOLDS_KPA.index(3.0)
+    apart = [score_of(single, p) - single.offsets[middle] - score_of(both, p) + both.offsets[middle] for p in seen]
+    return replace(single, error_sd=float(np.hypot(single.error_sd, np.std(apart))))
 
 
 def measure(
@@ -108,7 +129,7 @@ def measure(
     known: tuple[list[PatientFeatures], Outcomes],
     unseen: tuple[tuple[list[PatientFeatures], Outcomes], tuple[list[PatientFeatures], Outcomes]],
     found: tuple[Sequence[Collected], Sequence[Collected], Sequence[Collected]],
-    seed: int,
+    fit: tuple[int, np.ndarray],
 ) -> dict[str, Any]:
     """Everything that the card shows: masks, readings, those on real anatomies, and the three protocols."""
     masks = {
@@ -122,7 +143,7 @@ def measure(
         points = choose_points(models["both"], *known)
         on_real = reading_figures(models["both"], points, real_patients, real_outcomes)
     everyone = [*known[0], *patients]
-    protocols = run_protocols(everyone, joined(known[1], outcomes), seed) if len(everyone) >= FEWEST else {}
+    protocols = run_protocols(everyone, joined(known[1], outcomes), *fit) if len(everyone) >= FEWEST else {}
     return {"masks": masks, "readings": dict(readings), "on_real_anatomies": on_real, "protocols": protocols}
 
 

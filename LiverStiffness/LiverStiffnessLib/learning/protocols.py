@@ -46,8 +46,13 @@ class Outcomes:
         return self.kpa[:, None] >= np.array(THRESHOLDS_KPA)
 
 
-def run_protocols(patients: Sequence[PatientFeatures], outcomes: Outcomes, seed: int = 0) -> dict[str, Any]:
+def run_protocols(
+    patients: Sequence[PatientFeatures], outcomes: Outcomes, seed: int = 0, basis: np.ndarray | None = None
+) -> dict[str, Any]:
     """Figures of every protocol that the columns allow: by threshold, of all, children and adults.
+
+    Args:
+        basis: of the features, see ordinal_training.fit_reading.
 
     Raises:
         InputError: too few patients, or hardly one on one side of 3 kPa.
@@ -55,16 +60,19 @@ def run_protocols(patients: Sequence[PatientFeatures], outcomes: Outcomes, seed:
     _check(patients, outcomes)
     found: dict[str, Any] = {}
     folds = np.random.default_rng([seed, 81]).permutation(len(patients)) % FOLDS
-    found["10-fold"] = _figures_by_groups(patients, outcomes, folds, seed)
+    found["10-fold"] = _figures_by_groups(patients, outcomes, folds, seed, basis)
     years = outcomes.year
     if np.isfinite(years).all() and len(np.unique(years)) > 1:
         cutoff = _cutoff(years)
         split = np.where(years > cutoff, 0, -1)
-        found["temporal"] = {"tested": f"after {cutoff:.0f}", **_figures_by_groups(patients, outcomes, split, seed)}
+        found["temporal"] = {
+            "tested": f"after {cutoff:.0f}",
+            **_figures_by_groups(patients, outcomes, split, seed, basis),
+        }
     sites = np.unique(outcomes.site)
     if len(sites) > 1 and "" not in sites:
         numbers = np.searchsorted(sites, outcomes.site)
-        found["leave-one-site-out"] = _figures_by_groups(patients, outcomes, numbers, seed)
+        found["leave-one-site-out"] = _figures_by_groups(patients, outcomes, numbers, seed, basis)
         found["leave-one-site-out"]["sites"] = {str(name): int((outcomes.site == name).sum()) for name in sites}
     return found
 
@@ -90,7 +98,7 @@ def _cutoff(years: np.ndarray) -> float:
 
 
 def _figures_by_groups(
-    patients: Sequence[PatientFeatures], outcomes: Outcomes, groups: np.ndarray, seed: int
+    patients: Sequence[PatientFeatures], outcomes: Outcomes, groups: np.ndarray, seed: int, basis: np.ndarray | None
 ) -> dict[str, Any]:
     """Each group (0, 1, ...) is judged by a reading of all others; group -1 only teaches."""
     scores = np.full((len(patients), len(THRESHOLDS_KPA)), np.nan)
@@ -98,7 +106,7 @@ def _figures_by_groups(
     for group in range(int(groups.max()) + 1):
         tested = np.flatnonzero(groups == group)
         teachers = [patients[n] for n in np.flatnonzero(groups != group)]
-        model = fit_reading(teachers, SEQUENCES, seed, resamples=0)
+        model = fit_reading(teachers, SEQUENCES, seed, 0, basis)
         known = model.probabilities(np.array([score_of(model, one) for one in teachers]))
         own = outcomes.reached[groups != group]
         scores[tested] = model.probabilities(np.array([score_of(model, patients[n]) for n in tested]))

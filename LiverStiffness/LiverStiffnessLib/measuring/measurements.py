@@ -29,6 +29,7 @@ LIVER, SPLEEN, ASCITES = "Liver", "Spleen", "Ascites"
 STIFFNESS, VOLUMES = "Stiffness by MR elastography, estimated", "Volumes"
 NO_FEATURES = "needs the network's features; run the segmentation with Apply"
 NO_LIVER = "no liver was found"
+ASCITES_NOTE = "a rough estimate: thin layers are often missed; see the model card"
 # DeepLiverNet 2.0, ten-fold cross-validation; the interval is published for 3.0 kPa only.
 PUBLISHED = "published AUROC at 3 kPa 0.83 (0.82-0.84) in 4,695 examinations (published, other data)"
 SEQUENCE_WORDS = {"both": "T2 and T1", "t2": "T2 alone", "t1": "T1 alone"}
@@ -169,8 +170,9 @@ def volume_rows(masks: Mapping[str, Mask], boundary_mm: float) -> list[Measureme
         if mask is not None:
             ends = volume_interval(mask, boundary_mm)
             place = _middle(mask)
+            note = ASCITES_NOTE if name == ASCITES else ""
             rows.append(
-                Measurement(key, f"{name} volume", mask.voxel_volume_ml, "mL", *ends, group=VOLUMES, place=place)
+                Measurement(key, f"{name} volume", mask.voxel_volume_ml, "mL", *ends, note, VOLUMES, place=place)
             )
     if _filled(masks, SPLEEN) is None:
         note = "no filled segment named Spleen"

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from PrognosisLib.bundles.bundle import Bundle
 from PrognosisLib.errors import BundleError
 
@@ -18,12 +20,20 @@ MODELS = {"both": ("T2", "T1"), "t2": ("T2",), "t1": ("T1",)}
 
 @dataclass(frozen=True)
 class Readout:
-    """Models by name of MODELS; `points` by model and threshold: chosen probability and test figures at it."""
+    """What a bundle knows of stiffness.
+
+    Args:
+        models: by name of MODELS.
+        figures: by model and threshold: the chosen probability and the test figures at it.
+        basis: (d, f) of the features, for fitting readings anew; see learning/ordinal_training.py.
+        boundary_mm: uncertainty of a border drawn by hand or edited.
+    """
 
     models: dict[str, OrdinalModel]
     figures: dict[str, Any]
     simulated: bool
     boundary_mm: float
+    basis: np.ndarray | None = None
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Readout:
@@ -36,14 +46,15 @@ class Readout:
     def from_dict(cls, content: Mapping[str, Any], simulated: bool, boundary_mm: float) -> Readout:
         try:
             models = {name: OrdinalModel.from_dict(content["models"][name], FEATURES) for name in MODELS}
-            figures = dict(content["figures"])
-        except (KeyError, TypeError) as error:
+            figures, basis = dict(content["figures"]), content.get("basis")
+            basis = None if basis is None else np.asarray(basis, float).reshape(-1, FEATURES)
+        except (KeyError, TypeError, ValueError) as error:
             raise BundleError(
                 "The stiffness model of the model bundle is damaged; install the bundle again."
             ) from error
         if any(models[name].sequences != sequences for name, sequences in MODELS.items()):
             raise BundleError("The stiffness model of the model bundle is damaged; install the bundle again.")
-        return cls(models, figures, simulated, boundary_mm)
+        return cls(models, figures, simulated, boundary_mm, basis)
 
     def figure(self, model: str, threshold: float) -> dict[str, Any]:
         """Test figures of a model at a threshold: auc, auc_oracle, n, positive, point, sensitivity, specificity."""

@@ -86,7 +86,8 @@ def check_sequences(read: Mapping[str, ReadImage], names: Mapping[str, str]) -> 
 
 def _is_surely_another(role: str, read: ReadImage) -> bool:
     chance = float(read.sequence.max())
-    if read.best_sequence == role or chance < SURE:
+    has_liver = (read.margins[LIVER] > 0).any()  # what shows none, is no abdomen
+    if read.best_sequence == role or chance < SURE or not has_liver:
         return False
     if read.best_sequence not in TITLES:
         return True

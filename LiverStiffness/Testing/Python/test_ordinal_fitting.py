@@ -125,3 +125,14 @@ def test_the_fit_survives_its_text():
     again = OrdinalModel.from_dict(model.to_dict(), WIDTH)
     for one in patients(10, 7):
         assert score_of(again, one) == pytest.approx(score_of(model, one), abs=1e-3)
+
+
+def test_a_basis_keeps_the_reading_to_its_directions():
+    basis = np.eye(WIDTH)[[TELLS, 2]]
+    model = fit_reading(patients(), ("T2", "T1"), resamples=0, basis=basis)
+    for one in (*model.effects.values(), *model.gates.values()):
+        assert one.shape[1] == WIDTH
+        assert not one[:, [0, LURES, 4]].any()
+    assert area(model, patients(150, 5)) > 0.85
+    blind = fit_reading(patients(), ("T2",), resamples=0, basis=np.eye(WIDTH)[[0, 2]])
+    assert area(blind, patients(150, 5)) < area(model, patients(150, 5)) - 0.05

@@ -66,7 +66,7 @@ class Memory:
         self.trait, self.reached = trait, reached
         self.fits: list[set[str]] = []
 
-    def fit(self, patients, sequences, seed=0, resamples=8):
+    def fit(self, patients, sequences, seed=0, resamples=8, basis=None):
         assert sequences == ("T2", "T1")
         self.fits.append({one.case for one in patients})
         known = {self.trait[one.case] for one in patients}

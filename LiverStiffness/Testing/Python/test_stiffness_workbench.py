@@ -71,7 +71,7 @@ def make_small(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fitting, "ON_REAL_TRAINING", 1)
     patch.setattr(fitting, "ON_REAL_TEST", 1)
     patch.setattr(ordinal_training, "STEPS", 20)
-    patch.setattr(ordinal_training.fit_reading, "__defaults__", (0, 2))
+    patch.setattr(ordinal_training.fit_reading, "__defaults__", (0, 2, None))
 
 
 @pytest.fixture(scope="module", autouse=True)
