@@ -70,6 +70,7 @@ def fit_reading(
             f"The network finds a liver in {len(used)} of {len(patients)} examinations only, so no stiffness can be "
             "learned from it; train it longer or on more images."
         )
+    originals = used
     if basis is not None:
         used = [_projected(one, basis) for one in used]
     model = _fit(used, sequences, seed, STEPS)
@@ -84,8 +85,13 @@ def fit_reading(
         model = replace(model, error_sd=float(spread))
     if basis is not None:
         back = {name: {key: one @ basis for key, one in getattr(model, name).items()} for name in ("gates", "effects")}
-        model = replace(model, **back)
+        model = replace(model, **back, usual={name: _usual(originals, name) for name in sequences})
     return model
+
+
+def _usual(patients: Sequence[PatientFeatures], name: str) -> np.ndarray:
+    """Features (f,) of the average slice of a sequence that shows liver."""
+    return np.concatenate([one.slices[name].features[one.slices[name].used] for one in patients]).mean(axis=0)
 
 
 def _projected(patient: PatientFeatures, basis: np.ndarray) -> PatientFeatures:
@@ -151,7 +157,17 @@ def _fit(patients: Sequence[PatientFeatures], sequences: tuple[str, ...], seed: 
     knots, log_kpa, deviation = _pieces(score + constant, np.array([one.log_kpa for one in patients]))
     beside_effects = beside.detach().numpy().astype(float) / spread
     return OrdinalModel(
-        sequences, plain_gates, plain_effects, means, beside_effects, offsets + constant, knots, log_kpa, deviation, 0.0
+        sequences=sequences,
+        gates=plain_gates,
+        effects=plain_effects,
+        usual={name: data[name][3].astype(float) for name in sequences},
+        covariate_means=means,
+        covariate_effects=beside_effects,
+        offsets=offsets + constant,
+        knots=knots,
+        log_kpa=log_kpa,
+        log_kpa_sd=deviation,
+        error_sd=0.0,
     )
 
 

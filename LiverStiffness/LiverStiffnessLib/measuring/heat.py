@@ -15,7 +15,8 @@ from PrognosisLib.volume import Grid, resample
 from ..segmenting.reading import ReadImage
 from .ordinal import OrdinalModel, SliceInput
 
-BRIGHTEST_PERCENTILE = 97.0
+BRIGHTEST_PERCENTILE = 85.0
+SMALLEST_SHARE = 0.25  # of liver in a pixel; beyond the border single pixels have large terms of little weight
 DRAWN_PIXELS = 2  # of the slice lattice, for one pixel of the map
 
 
@@ -25,7 +26,8 @@ def heat_maps(
     inputs: Mapping[str, SliceInput],
     evidence: Mapping[str, SliceEvidence],
 ) -> tuple[HeatMap, ...]:
-    """What raises the score, 1 from the 97th percentile on; what lowers it is 0. One map for each sequence.
+    """What raises the score over that of a usual liver, 1 from the 85th percentile of the liver's on; what lowers it
+    is 0. One map for each sequence.
 
     Each lies where `evidence` has its slices, so that of a T1 lies over the T2. The maps show shares of the images'
     part of the score; that of spleen, liver and fluid volume belongs to no place.
@@ -34,7 +36,8 @@ def heat_maps(
         name: np.maximum(model.heat(name, inputs[name], read[name].maps, read[name].share, SMALLEST_SUM), 0.0)
         for name in model.sequences
     }
-    positive = np.concatenate([one[one > 0].ravel() for one in raw.values()])
+    raw = {name: one * (read[name].share >= SMALLEST_SHARE) for name, one in raw.items()}
+    positive = np.concatenate([one[one > 0] for one in raw.values()])
     top = float(np.percentile(positive, BRIGHTEST_PERCENTILE)) if positive.size else 1.0
     return tuple(_map(name, np.minimum(one / max(top, 1e-12), 1.0), evidence[name]) for name, one in raw.items())
 

@@ -59,6 +59,7 @@ class OrdinalModel:
     Args:
         sequences: ("T2", "T1"), ("T2",) or ("T1",).
         gates, effects: by sequence (h, f): attention of each head, and what its pooled features add.
+        usual: by sequence (f,): features of the average slice, from which the heat map counts.
         covariate_means: stand in for what is missing; covariate_effects: (c,) for COVARIATES.
         offsets: of the thresholds, rising; knots, log_kpa: straight pieces from the score to the log stiffness.
         log_kpa_sd: of the measured log stiffness about them; error_sd: of the score, from refits to resampled patients.
@@ -67,6 +68,7 @@ class OrdinalModel:
     sequences: tuple[str, ...]
     gates: dict[str, np.ndarray]
     effects: dict[str, np.ndarray]
+    usual: dict[str, np.ndarray]
     covariate_means: np.ndarray
     covariate_effects: np.ndarray
     offsets: np.ndarray
@@ -96,10 +98,14 @@ class OrdinalModel:
         return self.read(slices, covariates).score
 
     def heat(self, name: str, one: SliceInput, maps: np.ndarray, share: np.ndarray, smallest_sum: float) -> np.ndarray:
-        """What every evidence pixel adds to the score, (s, j, i); their sum is the sequence's part of it."""
+        """What every evidence pixel adds to the score over a liver of usual features, (s, j, i).
+
+        Their sum is the sequence's part of the score less that of usual features, where liver fills the slices' sums.
+        """
         per_slice = np.einsum("hs,hf->sf", attention(one, self.gates[name]), self.effects[name])
         per_slice = per_slice / (share.sum(axis=(1, 2)) + smallest_sum)[:, None]
-        return np.einsum("sf,sfji->sji", per_slice, maps, optimize=True) * share
+        added = np.einsum("sf,sfji->sji", per_slice, maps, optimize=True)
+        return (added - (per_slice @ self.usual[name])[:, None, None]) * share
 
     def probabilities(self, score: float | np.ndarray) -> np.ndarray:
         """Of a stiffness of at least each threshold, (..., t)."""
@@ -121,7 +127,7 @@ class OrdinalModel:
 
     def to_dict(self) -> dict[str, Any]:
         content = {"format": FORMAT, "sequences": list(self.sequences)}
-        for name in ("gates", "effects"):
+        for name in ("gates", "effects", "usual"):
             content[name] = {key: np.round(value, 6).tolist() for key, value in getattr(self, name).items()}
         for name in ("covariate_means", "covariate_effects", "offsets", "knots", "log_kpa"):
             content[name] = np.round(getattr(self, name), 6).tolist()
@@ -132,18 +138,20 @@ class OrdinalModel:
         """Raises BundleError when it is not what `to_dict` gave, for networks with so many features."""
         try:
             sequences = tuple(data["sequences"])
-            maps = {n: {s: np.asarray(data[n][s], float) for s in sequences} for n in ("gates", "effects")}
+            maps = {n: {s: np.asarray(data[n][s], float) for s in sequences} for n in ("gates", "effects", "usual")}
             names = ("covariate_means", "covariate_effects", "offsets", "knots", "log_kpa")
             rows = {name: np.asarray(data[name], float) for name in names}
             spread = {name: float(data[name]) for name in ("log_kpa_sd", "error_sd")}
             good = data["format"] == FORMAT and bool(sequences) and set(sequences) <= {"T1", "T2"}
-            good = good and all(a.ndim == 2 and a.shape[1] == features for part in maps.values() for a in part.values())
+            matrices = [*maps["gates"].values(), *maps["effects"].values()]
+            good = good and all(a.ndim == 2 and a.shape[1] == features for a in matrices)
+            good = good and all(a.shape == (features,) for a in maps["usual"].values())
             good = good and all(maps["gates"][s].shape == maps["effects"][s].shape for s in sequences)
             good = good and rows["covariate_means"].shape == rows["covariate_effects"].shape == (len(COVARIATES),)
             good = good and rows["offsets"].shape == (len(THRESHOLDS_KPA),)
             good = good and rows["knots"].ndim == 1 and rows["knots"].size > 0
             good = good and rows["knots"].shape == rows["log_kpa"].shape
-            every = [*maps["gates"].values(), *maps["effects"].values(), *rows.values()]
+            every = [*matrices, *maps["usual"].values(), *rows.values()]
             good = good and all(np.isfinite(a).all() for a in every) and all(v >= 0 for v in spread.values())
             good = good and all(np.all(np.diff(rows[n]) >= 0) for n in ("offsets", "log_kpa", "knots"))
         except (KeyError, TypeError, ValueError):

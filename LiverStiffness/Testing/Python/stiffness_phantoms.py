@@ -157,6 +157,7 @@ def a_model(
         sequences,
         {name: 0.3 * rng.normal(size=(2, features)) for name in sequences},
         {name: 0.5 * rng.normal(size=(2, features)) for name in sequences},
+        {name: 0.2 * rng.random(features) for name in sequences},
         np.array([5.4, 7.3, 0.2]),
         np.array([0.9, -0.4, 0.3]),
         np.cumsum(rng.uniform(0.3, 1.2, len(THRESHOLDS_KPA))),

@@ -134,7 +134,9 @@ def slice_images(findings: Findings, volume: Volume, window: tuple[float, float]
     ]
     main = next((mask for mask in findings.masks if not mask.is_empty), None)
     if main is not None:
-        made.append(_picture(pictures.surface_figure(findings.masks), f"3D view of {names} from anterior-left."))
+        shown = [mask for mask in findings.masks if mask.visible]
+        seen = ", ".join(mask.name for mask in shown if not mask.is_empty)
+        made.append(_picture(pictures.surface_figure(shown), f"3D view of {seen} from anterior-left."))
         montage = pictures.montage(volume, main, window, width=PAGE_INCHES)
         made.append(_picture(montage, f"Twelve axial slices through {main.name}, superior first.", wide=True))
     return made
@@ -153,7 +155,8 @@ def heat_map_images(findings: Findings, volume: Volume, window: tuple[float, flo
             f"{heat_map.name}{label} over axial slices, superior first: what drove the score, from 0 (nothing) to 1 "
             f"(most). Below {THRESHOLD:g} the image alone is shown."
         )
-        figure = heat_map_picture(volume, heat_map, findings.masks, window, width=PAGE_INCHES)
+        shown = [mask for mask in findings.masks if mask.visible]
+        figure = heat_map_picture(volume, heat_map, shown, window, width=PAGE_INCHES)
         made.append(_picture(figure, caption, wide=True))
     return made
 
