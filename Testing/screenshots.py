@@ -131,15 +131,17 @@ def overview(result: Any, window: tuple[float, float] | None, path: Path) -> Non
     rows = [Image.open(io.BytesIO(part.png)).convert("RGB") for part in wide]
     rows = [image.resize((width, round(image.height * width / image.width))) for image in rows]
     below = [Image.open(io.BytesIO(part.png)).convert("RGB") for part in narrow]
-    below = [image.resize((round(image.width * height / image.height), height)) for image in below]
-    sheet = Image.new("RGB", (width, sum(image.height for image in rows) + (height if below else 0)), "white")
+    # As high as they can be with all of them side by side.
+    height = min(height, int(width / sum(image.width / image.height for image in below))) if below else 0
+    below = [image.resize((int(image.width * height / image.height), height)) for image in below]
+    sheet = Image.new("RGB", (width, sum(image.height for image in rows) + height), "white")
     top = 0
     for image in rows:
         sheet.paste(image, (0, top))
         top += image.height
     left = (width - sum(image.width for image in below)) // 2
     for image in below:
-        sheet.paste(image, (max(0, left), top))
+        sheet.paste(image, (left, top))
         left += image.width
     # A palette would color the grays.
     sheet.save(path, optimize=True)
