@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from LiverStiffnessLib.demo import ASCITES_ML, BREATHING_MM, LIVER_ML, SPLEEN_ML, demo_case, images
-from LiverStiffnessLib.labels import LIVER, LIVER_ON_T1, SPLEEN
+from LiverStiffnessLib.labels import LIVER, LIVER_ON_T1, SPLEEN, THRESHOLDS_KPA
 from LiverStiffnessLib.measuring.readout import PROBABILITIES
 from LiverStiffnessLib.pipeline import StiffnessPipeline, default_settings
 from LiverStiffnessLib.segmenting import network
+from LiverStiffnessLib.simulation.causes import oracle
 from LiverStiffnessLib.simulation.patients import Examination, draw_examination, examine
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Findings
@@ -230,23 +231,24 @@ def test_a_threshold_that_is_none_is_told():
 
 @cache
 def cohort() -> list[tuple[Examination, Findings]]:
-    """Livers of every stiffness, alternately soft and stiff."""
-    soft, stiff = [], []
+    """Livers without any sign of stiffness, then livers with plain ones."""
+    without, plain = [], []
     seed = SEED
-    while len(soft) + len(stiff) < PATIENTS:
+    while len(without) + len(plain) < PATIENTS:
         one = draw_examination(seed)
-        group = stiff if one.stiffness_kpa > 4.0 else soft if one.stiffness_kpa < 2.4 else None
+        best = oracle(one.signs, one.is_child)[THRESHOLDS_KPA.index(3.0)]
+        group = plain if best > 0.8 else without if best < 0.15 else None
         if group is not None and len(group) < PATIENTS // 2:
             t2, t1 = examine(one)
             group.append((one, findings_of({"t2": t2.volume, "t1": t1.volume})))
         seed += 1
-    return soft + stiff
+    return without + plain
 
 
-def test_stiff_livers_are_told_from_soft_ones():
-    stiff = np.array([one.stiffness_kpa > 4.0 for one, _ in cohort()])
+def test_livers_with_plain_signs_are_told_from_those_without():
     chance = np.array([findings.value(PROBABILITIES[1]) for _, findings in cohort()])
-    assert chance[stiff].mean() > chance[~stiff].mean() + 5.0
+    without, plain = np.split(chance, 2)
+    assert plain.mean() > without.mean() + 25.0
 
 
 def test_no_examination_of_one_patient_is_taken_for_two():
