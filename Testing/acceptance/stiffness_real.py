@@ -49,11 +49,11 @@ def noisy(pair: Pair) -> Pair:
 
 VARIANTS: dict[str, Callable[[Pair], Pair]] = {
     "as it is": lambda pair: pair,
-    "512 x 512": lambda pair: finer(pair, 2),
-    "3 mm slices": lambda pair: slices_of(pair, 3.0),
-    "10 mm slices": lambda pair: slices_of(pair, 10.0),
+    "512 x 512": lambda pair: finer(pair, 2, fill=0),
+    "3 mm slices": lambda pair: slices_of(pair, 3.0, fill=0),
+    "10 mm slices": lambda pair: slices_of(pair, 10.0, fill=0),
     "head to feet": upside_down,
-    "oblique 15 degrees": lambda pair: tilted(pair, 15.0),
+    "oblique 15 degrees": lambda pair: tilted(pair, 15.0, fill=0),
     "another gain": darker,
     "noise 10 %": noisy,
 }

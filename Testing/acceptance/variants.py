@@ -18,7 +18,7 @@ def on_grid(pair: Pair, grid: Grid, fill: float = -1000.0) -> Pair:
     return replace(image, array=hu, ijk_to_ras=grid.ijk_to_ras), Volume(truth, grid.ijk_to_ras, "labels")
 
 
-def slices_of(pair: Pair, distance: float) -> Pair:
+def slices_of(pair: Pair, distance: float, fill: float = -1000.0) -> Pair:
     """The same scan with slices `distance` mm apart: averaged where thicker, interpolated where thinner."""
     image = pair[0]
     step = image.grid.slice_distance
@@ -31,9 +31,9 @@ def slices_of(pair: Pair, distance: float) -> Pair:
     for part in range(parts):
         shifted = matrix.copy()
         shifted[:3, 3] += matrix[:3, 2] * ((part + 0.5) / parts - 0.5)
-        hu = resample(image.array, image.ijk_to_ras, Grid((count, *image.array.shape[1:]), shifted), -1000.0)
+        hu = resample(image.array, image.ijk_to_ras, Grid((count, *image.array.shape[1:]), shifted), fill)
         total = hu if total is None else total + hu
-    _, truth = on_grid(pair, Grid((count, *image.array.shape[1:]), matrix))
+    _, truth = on_grid(pair, Grid((count, *image.array.shape[1:]), matrix), fill)
     return replace(image, array=np.round(total / parts).astype(np.int16), ijk_to_ras=matrix), truth
 
 
@@ -47,17 +47,17 @@ def upside_down(pair: Pair) -> Pair:
     return turned, Volume(np.ascontiguousarray(labels.array[::-1]), matrix, "labels")
 
 
-def finer(pair: Pair, factor: int) -> Pair:
+def finer(pair: Pair, factor: int, fill: float = -1000.0) -> Pair:
     """Pixels a whole number of times smaller, the same field of view."""
     image = pair[0]
     k, j, i = image.array.shape
     matrix = image.ijk_to_ras.copy()
     matrix[:3, :2] /= factor
     matrix[:3, 3] -= matrix[:3, :2].sum(axis=1) * (factor - 1) / 2.0
-    return on_grid(pair, Grid((k, j * factor, i * factor), matrix))
+    return on_grid(pair, Grid((k, j * factor, i * factor), matrix), fill)
 
 
-def tilted(pair: Pair, degrees: float) -> Pair:
+def tilted(pair: Pair, degrees: float, fill: float = -1000.0) -> Pair:
     """Slices turned about the patient's R-L axis and stacked along the old direction, as a tilted gantry does."""
     image = pair[0]
     matrix = image.ijk_to_ras.copy()
@@ -67,4 +67,4 @@ def tilted(pair: Pair, degrees: float) -> Pair:
     center = matrix[:3, :3] @ middle + matrix[:3, 3]
     matrix[:3, :2] = turn @ matrix[:3, :2]
     matrix[:3, 3] = center - matrix[:3, :3] @ middle
-    return on_grid(pair, Grid(image.array.shape, matrix))
+    return on_grid(pair, Grid(image.array.shape, matrix), fill)
