@@ -99,7 +99,7 @@ class StiffnessPipeline:
                 alignment = align(read["T2"], read["T1"])
                 flags += check_one_patient(alignment, names)
                 if alignment is None:
-                    flags.append(no_liver_flag("T1", names["T1"]))
+                    flags.append(no_liver_flag("T1", names["T1"], ""))
                 else:
                     evidence["T1"] = moved_back(read["T1"].evidence, alignment.shift_mm)
                     written.append(carried(masks[LIVER], alignment.shift_mm, LIVER_ON_T1))
@@ -111,7 +111,7 @@ class StiffnessPipeline:
                 inputs = evidence_text.slice_inputs(liver, evidence)
                 heat = heat_maps(self.readout.models[model_name(inputs)], read, inputs, evidence)
         else:
-            flags.append(no_liver_flag(first, names[first]))
+            flags.append(no_liver_flag(first, names[first], SEGMENTS[LIVER]))
         if LIVER in masks and SPLEEN not in masks:
             flags.append(no_spleen_flag())
         provenance = {
@@ -141,13 +141,14 @@ class StiffnessPipeline:
         return self._network[1]
 
 
-def no_liver_flag(sequence: str, name: str) -> Flag:
+def no_liver_flag(sequence: str, name: str, segment: str) -> Flag:
+    """About the image that carries the segments, where `segment` is the liver's, or the other one."""
     return Flag(
         "no_liver",
         "error",
         f"No liver found in '{name}' ({sequence}): check that the image is an axial one of the upper abdomen, or draw "
         "the liver in Segment Editor.",
-        "Liver" if sequence == "T2" else "",
+        segment,
     )
 
 

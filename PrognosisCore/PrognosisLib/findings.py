@@ -84,6 +84,13 @@ class Mask:
         place = np.array([*self.start, *self.array.shape], dtype=np.int64).tobytes()
         return zlib.crc32(np.packbits(self.array).tobytes(), zlib.crc32(place))
 
+    @property
+    def middle_ras(self) -> tuple[float, float, float]:
+        """The voxel nearest to the center, world RAS in mm; only for a mask that is not empty."""
+        kji = np.argwhere(self.array)
+        nearest = kji[np.argmin(((kji - kji.mean(axis=0)) ** 2).sum(axis=1))]
+        return tuple(float(v) for v in self.cropped_grid.to_ras(nearest[None])[0])
+
     def full(self) -> np.ndarray:
         """The mask on its whole grid, uint8 (k, j, i)."""
         array = np.zeros(self.grid.shape, dtype=np.uint8)

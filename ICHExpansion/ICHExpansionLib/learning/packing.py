@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,12 @@ import numpy as np
 
 from PrognosisLib.bundles.backends import OnnxNetwork
 from PrognosisLib.bundles.bundle import Bundle, image_format, segmentation_format, write_bundle
-from PrognosisLib.bundles.export import export_onnx
-from PrognosisLib.bundles.facts import training_facts
+from PrognosisLib.bundles.export import network_files
+from PrognosisLib.bundles.facts import file_id, training_facts
 from PrognosisLib.cohort import CohortCase, read_cohort
 from PrognosisLib.learning.border import UNMEASURED, calibrated_interval
 from PrognosisLib.risk import readable_json
 from PrognosisLib.slicewise.lattice import MULTIPLE
-from PrognosisLib.systems import EXTENSION_FOLDER
 
 from ..labels import CLASSES
 from ..outcomes import cohort_table, fit_models
@@ -34,6 +32,7 @@ from .validation import summarize
 if TYPE_CHECKING:
     from torch import nn
 
+EXAMPLE = (2, CHANNELS, 2 * MULTIPLE, 3 * MULTIPLE)  # shape of an input, for the export
 VERSIONS_OF = ("torch", "numpy", "scipy", "SimpleITK", "onnxruntime", "statsmodels")
 BLOODLESS_TESTS = 60
 CLINICAL_DRAWS = 20  # rows for each image from which the clinical values' own optimum is learned
@@ -59,14 +58,14 @@ def write_ich_bundle(
         draws: clinical values and outcomes drawn for each simulated image.
         tests: first seed and number of the simulated test patients.
     """
-    files = _network_files(network, work / "models")
+    files = network_files(network, work / "models", NAME, EXAMPLE, OUTPUTS, DATA_LICENSE)
     facts = describe(record)
     draft = _written(work / "draft", facts, files, "Draft, not measured yet.\n").path
     facts["interval"] = calibrate(draft, held_out)
     logit, seed = facts["interval"]["logit"], record["seed"]
     simulated, real = with_blood
     # Kept apart by the training that the network came from.
-    found = work / f"found-{_hash(work / 'network' / 'checkpoint.pt')}"
+    found = work / f"found-{file_id(work / 'network' / 'checkpoint.pt')}"
     patients = [*simulated, *filter(None, map(with_outcome, real))]
     known = [one.features for one in collect(draft, patients, found / "training", logit)]
     attention = train_attention(known, seed)
@@ -83,22 +82,6 @@ def write_ich_bundle(
     files["models/attention.json"] = readable_json(attention.to_dict())
     facts["measured"], rows = measure(draft, held_out, unseen, (work, found), tests, logit)
     return [_written(output, facts, files, make_card(facts, rows, models)).path]
-
-
-def _hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-
-
-def _network_files(network: nn.Module, folder: Path) -> dict[str, Path | str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    graph, weights = folder / f"{NAME}.onnx", folder / f"{NAME}.safetensors"
-    export_onnx(network, graph, weights, (2, CHANNELS, 2 * MULTIPLE, 3 * MULTIPLE), outputs=OUTPUTS)
-    return {
-        f"models/{graph.name}": graph,
-        f"models/{weights.name}": weights,
-        "LICENSE": EXTENSION_FOLDER / "LICENSE.txt",
-        "docs/data_license.txt": DATA_LICENSE,
-    }
 
 
 def _written(folder: Path, facts: Mapping[str, Any], files: Mapping[str, Path | str], card: str) -> Bundle:

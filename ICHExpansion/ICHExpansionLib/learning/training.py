@@ -14,14 +14,16 @@ import torch
 from torch.nn import functional as F
 
 from PrognosisLib.slicewise.lattice import slice_grid, to_slabs
+from PrognosisLib.slicewise.loss import class_loss
 from PrognosisLib.volume import Volume, resample
 
-from ..labels import BACKGROUND, CLASSES, EDEMA, EXTRA_AXIAL, HEMATOMA, IGNORE, VENTRICULAR
+from ..labels import BACKGROUND, EDEMA, EXTRA_AXIAL, HEMATOMA, IGNORE, VENTRICULAR
 from ..segmenting.network import HU_HIGH, HU_LOW, PIXEL_MM, SLAB_MM
 from .slice_targets import TARGETS, slice_targets
 
 # Weight of each class in the cross-entropy and the share of batches' slices that show it.
 CLASS_WEIGHTS = (1.0, 2.0, 2.0, 1.5, 1.5)
+DICE_WEIGHTS = {HEMATOMA: 2.0, EDEMA: 0.7}
 STEPS_HU = 3  # HU are stored as thirds in eight bits: 0 to 80 HU take 0 to 240
 
 
@@ -234,13 +236,4 @@ def multitask_loss(
 
 def segmentation_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Weighted cross-entropy plus soft Dice of the classes that the batch shows; IGNORE takes no part."""
-    valid = labels != IGNORE
-    weight = torch.tensor(CLASS_WEIGHTS, device=logits.device)
-    cross_entropy = F.cross_entropy(logits, labels.masked_fill(~valid, -100), weight=weight, ignore_index=-100)
-    share = torch.softmax(logits, dim=1)[:, 1:] * valid[:, None]
-    truth = F.one_hot(labels.masked_fill(~valid, 0), len(CLASSES)).permute(0, 3, 1, 2)[:, 1:] * valid[:, None]
-    overlap, total = (share * truth).sum((0, 2, 3)), (share + truth).sum((0, 2, 3))
-    present = (truth.sum((0, 2, 3)) > 50).float()
-    importance = present * torch.tensor([{HEMATOMA: 2.0, EDEMA: 0.7}.get(n, 1.0) for n in range(1, len(CLASSES))])
-    dice = 1.0 - (2.0 * overlap + 1.0) / (total + 1.0)
-    return cross_entropy + (dice * importance).sum() / importance.sum().clamp(min=1.0)
+    return class_loss(logits, labels, CLASS_WEIGHTS, DICE_WEIGHTS, IGNORE)

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Findings, Mask, Measurement
 from PrognosisLib.scores import hemorrhage_rows
@@ -110,7 +108,7 @@ def volume_rows(masks: Mapping[str, Mask], signs: Signs, boundary_mm: float) -> 
     for key, name in (("ventricular_volume", VENTRICULAR), ("edema_volume", EDEMA)):
         mask = _filled(masks, name)
         if mask is not None:
-            rows.append(_counted(key, name, mask, boundary_mm, place=center_ras(mask)))
+            rows.append(_counted(key, name, mask, boundary_mm, place=mask.middle_ras))
     edema = _filled(masks, EDEMA)
     if edema is not None:
         ratio = edema.voxel_volume_ml / max(hematoma.voxel_volume_ml, 1e-6)
@@ -151,10 +149,3 @@ def _counted(
     return Measurement(
         key, label, mask.voxel_volume_ml, "mL", *volume_interval(mask, boundary_mm), group=VOLUMES, place=place
     )
-
-
-def center_ras(mask: Mask) -> tuple[float, float, float]:
-    """The voxel of the mask nearest to its center, RAS mm."""
-    kji = np.argwhere(mask.array)
-    nearest = kji[np.argmin(((kji - kji.mean(axis=0)) ** 2).sum(axis=1))]
-    return tuple(float(v) for v in mask.cropped_grid.to_ras(nearest[None])[0])

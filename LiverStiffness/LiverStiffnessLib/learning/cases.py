@@ -52,7 +52,12 @@ class SliceStack:
     @property
     def values(self) -> np.ndarray:
         """Gray values as `network.normalize` gives them, float32 (k, j, i)."""
-        return self.gray.astype(np.float32) * np.float32((GRAY_HIGH - GRAY_LOW) / LEVELS) + np.float32(GRAY_LOW)
+        return gray_values(self.gray)
+
+
+def gray_values(stored: np.ndarray) -> np.ndarray:
+    """Gray values as `network.normalize` gives them, float32, from those stored in eight bits."""
+    return stored.astype(np.float32) * np.float32((GRAY_HIGH - GRAY_LOW) / LEVELS) + np.float32(GRAY_LOW)
 
 
 def _body_box(gray: np.ndarray) -> tuple[slice, slice, slice]:

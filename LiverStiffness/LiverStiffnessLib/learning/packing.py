@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +11,11 @@ import numpy as np
 
 from PrognosisLib.bundles.backends import OnnxNetwork
 from PrognosisLib.bundles.bundle import Bundle, image_format, segmentation_format, write_bundle
-from PrognosisLib.bundles.export import export_onnx
-from PrognosisLib.bundles.facts import training_facts
+from PrognosisLib.bundles.export import network_files
+from PrognosisLib.bundles.facts import file_id, training_facts
 from PrognosisLib.learning.border import UNMEASURED, border_shift, calibrated_interval
 from PrognosisLib.risk import readable_json
 from PrognosisLib.slicewise.lattice import MULTIPLE
-from PrognosisLib.systems import EXTENSION_FOLDER
 from PrognosisLib.volume import Volume
 
 from ..labels import CLASSES, LIVER, SPLEEN, THRESHOLDS_KPA
@@ -37,6 +35,7 @@ from .validation import choose_points, reading_figures, summarize_masks
 if TYPE_CHECKING:
     from torch import nn
 
+EXAMPLE = (2, CHANNELS, 2 * MULTIPLE, 3 * MULTIPLE)  # shape of an input, for the export
 VERSIONS_OF = ("torch", "numpy", "scipy", "SimpleITK", "onnxruntime", "scikit-learn")
 
 
@@ -68,12 +67,12 @@ def write_stiffness_bundle(
         record: how the network was trained, for the metadata and the model card.
     """
     module, basis = network
-    files = _network_files(module, work / "models")
+    files = network_files(module, work / "models", NAME, EXAMPLE, OUTPUTS, DATA_LICENSE)
     facts = describe(record)
     draft = _written(work / "draft", facts, files, "Draft, not measured yet.\n").path
     facts["interval"] = calibrated_interval(shifts_of(draft, groups.real))
     # Kept apart by the training that the network came from.
-    found = work / f"found-{_hash(work / 'network' / 'checkpoint.pt')}"
+    found = work / f"found-{file_id(work / 'network' / 'checkpoint.pt')}"
     known = with_outcomes(collect(draft, groups.teachers, found), groups.values)
     tests = collect(draft, groups.tests, found)
     unseen = with_outcomes(tests, groups.test_values)
@@ -155,22 +154,6 @@ def joined(first: Outcomes, second: Outcomes) -> Outcomes:
     site = np.concatenate([first.site, second.site])
     both = first.oracle is not None and second.oracle is not None
     return Outcomes(**pairs, site=site, oracle=np.concatenate([first.oracle, second.oracle]) if both else None)
-
-
-def _hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-
-
-def _network_files(network: nn.Module, folder: Path) -> dict[str, Path | str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    graph, weights = folder / f"{NAME}.onnx", folder / f"{NAME}.safetensors"
-    export_onnx(network, graph, weights, (2, CHANNELS, 2 * MULTIPLE, 3 * MULTIPLE), outputs=OUTPUTS)
-    return {
-        f"models/{graph.name}": graph,
-        f"models/{weights.name}": weights,
-        "LICENSE": EXTENSION_FOLDER / "LICENSE.txt",
-        "docs/data_license.txt": DATA_LICENSE,
-    }
 
 
 def _written(folder: Path, facts: Mapping[str, Any], files: Mapping[str, Path | str], card: str) -> Bundle:

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..labels import ASCITES, CLASSES, LIVER, SPLEEN
+from PrognosisLib.slicewise.loss import class_loss
+
+from ..labels import ASCITES, LIVER, SPLEEN
 from ..segmenting.network import GRAY_HIGH, GRAY_LOW, SEQUENCES, to_input
-from .cases import TARGETS, SliceStack
+from .cases import TARGETS, SliceStack, gray_values
 
 CLASS_WEIGHTS = (1.0, 1.5, 2.0, 1.5)
 DICE_WEIGHTS = {LIVER: 2.0, SPLEEN: 1.5, ASCITES: 0.5}
@@ -80,7 +82,7 @@ class SliceSource:
         planes = np.clip([k - 1, k, k + 1], 0, len(stack.gray) - 1)
         if rng.random() < 0.06:
             planes = np.array([k, k, k])
-        gray = stack.gray[planes].astype(np.float32) * np.float32((GRAY_HIGH - GRAY_LOW) / 255) + np.float32(GRAY_LOW)
+        gray = gray_values(stack.gray[planes])
         truth = stack.labels[k]
         matrix = _random_affine(rng, 0.13 if not stack.simulated else 0.05)
         center = _center(truth, rng)
@@ -180,12 +182,4 @@ def multitask_loss(
 
 def segmentation_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Weighted cross-entropy plus soft Dice of the classes that the batch shows."""
-    weight = torch.tensor(CLASS_WEIGHTS, device=logits.device)
-    cross_entropy = F.cross_entropy(logits, labels, weight=weight)
-    share = torch.softmax(logits, dim=1)[:, 1:]
-    truth = F.one_hot(labels, len(CLASSES)).permute(0, 3, 1, 2)[:, 1:].float()
-    overlap, total = (share * truth).sum((0, 2, 3)), (share + truth).sum((0, 2, 3))
-    importance = torch.tensor([DICE_WEIGHTS[n] for n in range(1, len(CLASSES))], device=logits.device)
-    importance = importance * (truth.sum((0, 2, 3)) > 50).float()
-    dice = 1.0 - (2.0 * overlap + 1.0) / (total + 1.0)
-    return cross_entropy + (dice * importance).sum() / importance.sum().clamp(min=1.0)
+    return class_loss(logits, labels, CLASS_WEIGHTS, DICE_WEIGHTS)

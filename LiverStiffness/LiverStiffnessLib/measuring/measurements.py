@@ -169,7 +169,7 @@ def volume_rows(masks: Mapping[str, Mask], boundary_mm: float) -> list[Measureme
         mask = _filled(masks, name)
         if mask is not None:
             ends = volume_interval(mask, boundary_mm)
-            place = _middle(mask)
+            place = mask.middle_ras
             note = ASCITES_NOTE if name == ASCITES else ""
             rows.append(
                 Measurement(key, f"{name} volume", mask.voxel_volume_ml, "mL", *ends, note, VOLUMES, place=place)
@@ -178,13 +178,6 @@ def volume_rows(masks: Mapping[str, Mask], boundary_mm: float) -> list[Measureme
         note = "no filled segment named Spleen"
         rows.append(Measurement("spleen_volume", "Spleen volume", None, "mL", note=note, group=VOLUMES))
     return rows
-
-
-def _middle(mask: Mask) -> tuple[float, float, float]:
-    """The voxel of the mask nearest to its center, RAS mm."""
-    kji = np.argwhere(mask.array)
-    nearest = kji[np.argmin(((kji - kji.mean(axis=0)) ** 2).sum(axis=1))]
-    return tuple(float(v) for v in mask.cropped_grid.to_ras(nearest[None])[0])
 
 
 def one_sequence_flag(name: str) -> Flag:

@@ -218,6 +218,9 @@ def test_an_image_without_a_liver_is_told():
     without = findings_of({"t2": low})
     assert "no_liver" in keys(without)
     assert without.value(PROBABILITIES[1]) is None
+    # The flag goes when the user draws the liver, whichever image carries it.
+    alone = findings_of({"t1": low})
+    assert [flag.segment for flag in (*without.flags, *alone.flags) if flag.key == "no_liver"] == ["Liver", "Liver"]
     assert without.measurement(PROBABILITIES[1]).note.endswith("no liver was found")
 
 

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 from safetensors.numpy import save_file
 from torch import nn
 
+from ..systems import EXTENSION_FOLDER
 from .tensors import Header, read_header
 
 OPSET = 17
@@ -71,6 +72,21 @@ def export_onnx(
     _point_outside(graph, read_header(path_safetensors), path_safetensors.name)
     path_onnx.write_bytes(graph.SerializeToString())
     onnx.checker.check_model(str(path_onnx))
+
+
+def network_files(
+    network: nn.Module, folder: Path, name: str, example_shape: Sequence[int], outputs: Sequence[str], data_license: str
+) -> dict[str, Path | str]:
+    """Both files of a network, written into `folder`, and the licenses: what `write_bundle` takes, without the card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    graph, weights = folder / f"{name}.onnx", folder / f"{name}.safetensors"
+    export_onnx(network, graph, weights, example_shape, outputs=outputs)
+    return {
+        f"models/{graph.name}": graph,
+        f"models/{weights.name}": weights,
+        "LICENSE": EXTENSION_FOLDER / "LICENSE.txt",
+        "docs/data_license.txt": data_license,
+    }
 
 
 def _trace(

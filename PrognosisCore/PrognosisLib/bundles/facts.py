@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata as packages
+from pathlib import Path
 from typing import Any
 
 
@@ -21,3 +23,8 @@ def training_facts(
     versions = {name: packages.version(name) for name in versions_of}
     cohort = {"simulated": dict(simulated) if isinstance(simulated, Mapping) else simulated}
     return {**record, "cohort": cohort, "versions": {"python": platform.python_version(), **versions}}
+
+
+def file_id(file: Path) -> str:
+    """The beginning of a file's SHA-256, to name what was made from it."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
