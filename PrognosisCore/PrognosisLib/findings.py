@@ -30,7 +30,7 @@ class Mask:
 
     Args:
         name: segment name, e.g. "Spleen"; scene knows its terminology and color by this name.
-        array: bool (k, j, i), the content of the box only.
+        array: bool (k, j, i), the content of the box only; (t, j, i) in a cine (see Cine.grid).
         start: (k, j, i) of the box's first voxel in the grid that the mask was computed on.
         grid: that grid, whole.
         visible: shown by default.
@@ -175,7 +175,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """What drove a score: float32 (k, j, i) on `grid`, 0..1."""
+    """What drove a score: (k, j, i) on `grid`, float32 from 0 to 1 or uint8 from 0 to 255, which stand for 0 to 1.
+
+    That of a cine is (t, j, i) and has all of its frames (see Cine.grid); uint8 there saves memory.
+    """
 
     name: str
     array: np.ndarray

@@ -1,4 +1,4 @@
-"""The contract between a system and the house: pure functions from Volumes to Findings.
+"""The contract between a system and the house: pure functions from Volumes and Cines to Findings.
 
 A pipeline holds no MRML, no Qt and no open file; it can be pickled and runs in any process. `segment` may need the
 networks of its bundle and runs in the worker; `measure` needs masks only, takes well under a second, and runs again
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from .findings import Findings, Mask
+from .images.cine.cine import Cine
 from .volume import Volume
 
 # fraction done 0..1 and what is being done; raises Cancelled when the user has asked to stop
@@ -29,12 +30,12 @@ class Case:
     """All input of one run.
 
     Args:
-        volumes: by role ("ct", "followup", "t1", "t2", ...).
+        volumes: by role ("ct", "followup", "t1", "t2", ...); a Cine for a role that is a film.
         clinical: checked clinical values by key (see clinical.py); empty when none are known.
         settings: the system's settings by name, complete with defaults.
     """
 
-    volumes: Mapping[str, Volume]
+    volumes: Mapping[str, Volume | Cine]
     clinical: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 

@@ -26,7 +26,8 @@ class Role:
     """One input image of a system: its name in Case.volumes and on the command line (`--ct`), and its modality.
 
     Where no role of a system is `required`, one of them must be given, whichever it is. `window` (width, level) is how
-    the image is shown, in its unit; None for soft tissue in CT, else its own range.
+    the image is shown, in its unit; None for soft tissue in CT, else its own range. A `film` role takes a cine, or a
+    still as a cine of one frame, and Case.volumes has a Cine for it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Role:
     modality: str
     required: bool = True
     window: tuple[float, float] | None = None
+    film: bool = False
 
 
 @dataclass(frozen=True)

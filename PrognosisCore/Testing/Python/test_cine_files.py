@@ -272,3 +272,12 @@ def test_a_cine_refuses_what_it_cannot_be(frames, times, fragment):
 def test_there_is_no_frame_beyond_the_last():
     with pytest.raises(IndexError, match="8 frames"):
         Cine(ArrayFrames(GRAY), np.arange(8)).frame(8)
+
+
+@pytest.mark.parametrize("pixel", [(0.3, 0.2), None])
+def test_the_grid_of_a_cine_counts_frames_along_k(pixel):
+    cine = Cine(ArrayFrames(GRAY), np.arange(8), pixel)
+    row, column = pixel or (1.0, 1.0)
+    assert cine.modality == "US"
+    assert cine.grid.shape == GRAY.shape
+    assert cine.grid.to_ras(np.array([[5, 3, 2]])) == pytest.approx(np.array([[-2 * column, -3 * row, 5.0]]))

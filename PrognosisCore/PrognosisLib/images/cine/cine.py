@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from ...errors import InputError
+from ...volume import Grid
 
 # A pixel is colored when its channels differ by more than this many of 255 (lossy compression makes up to about ten),
 # and by more than this part of the largest, which the tint of a whole gray image stays below.
@@ -159,6 +160,7 @@ class Cine:
     name: str = "cine"
     notes: tuple[str, ...] = field(default=())
     burned_in: bool | None = None
+    modality: ClassVar[str] = "US"
 
     def __post_init__(self) -> None:
         shape = self.source.shape
@@ -199,6 +201,14 @@ class Cine:
         """
         row, column = self.pixel_mm or (1.0, 1.0)
         return np.diag([-column, -row, 1.0, 1.0])
+
+    @property
+    def grid(self) -> Grid:
+        """The lattice (t, j, i) of its masks and heat maps: k is the number of the frame, one frame is 1 "mm".
+
+        Those may be coarser in the plane, with another spacing and origin, but have all frames.
+        """
+        return Grid((len(self), *self.frame_shape), self.ijk_to_ras)
 
     def frame(self, index: int, gray: bool = False) -> np.ndarray:
         """One frame as it is shown, (j, i) or (j, i, 3), or its gray values. Negative numbers count from the end."""
