@@ -12,13 +12,13 @@ from PrognosisLib.bundles.bundle import Bundle
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Findings, Flag, Mask
 from PrognosisLib.pipeline import Case, Progress, Stopwatch, silent
+from PrognosisLib.scores.stiffness import SWE_F2_KPA, SWE_F3_KPA, check_swe_cutoffs
 
 from .labels import CLASSES, LIVER, LIVER_ON_T1, SEGMENTS, SPLEEN, THRESHOLDS_KPA
 from .measuring import evidence as evidence_text
 from .measuring.heat import heat_maps
 from .measuring.measurements import measure_examination
 from .measuring.readout import Readout, model_name
-from .measuring.stages import SWE_F2_KPA, SWE_F3_KPA
 from .segmenting import network
 from .segmenting.alignment import align, carried, moved_back
 from .segmenting.mr_checks import check_mr, check_one_patient, check_sequences
@@ -50,8 +50,7 @@ class StiffnessSettings:
         if self.decision_kpa not in THRESHOLDS_KPA:
             choices = ", ".join(f"{t:g}" for t in THRESHOLDS_KPA)
             raise InputError(f"There is no threshold of {self.decision_kpa:g} kPa; choose one of {choices}.")
-        if not 0 < self.swe_f2_kpa < self.swe_f3_kpa:
-            raise InputError("The SWE cut-off for F3 must be above that for F2; correct the settings.")
+        check_swe_cutoffs(self.swe_f2_kpa, self.swe_f3_kpa)
 
 
 class StiffnessPipeline:

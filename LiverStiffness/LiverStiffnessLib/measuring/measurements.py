@@ -12,6 +12,7 @@ import numpy as np
 
 from PrognosisLib.findings import Curve, Findings, Flag, Interval, Mask, Measurement
 from PrognosisLib.scores import FIBROSIS_SCORES, score_rows
+from PrognosisLib.scores.stiffness import MRE_SOURCE, child_note, measured_rows, mre_stage
 from PrognosisLib.volume_interval import volume_interval
 from PrognosisLib.wording import result_text
 
@@ -20,7 +21,6 @@ from .evidence import from_text, slice_inputs
 from .mask_flags import mask_flags
 from .ordinal import Reading, SliceInput, covariates_of
 from .readout import Readout, model_name, threshold_key
-from .stages import MRE_SOURCE, child_note, measured_rows, mre_stage
 
 if TYPE_CHECKING:
     from ..pipeline import StiffnessSettings

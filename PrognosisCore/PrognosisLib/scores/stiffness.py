@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from PrognosisLib.errors import InputError
-from PrognosisLib.findings import Measurement
-from PrognosisLib.scores.base import check_range
+from ..errors import InputError
+from ..findings import Measurement
+from .base import check_range
 
 GROUP = "Measured stiffness"
 MRE_SOURCE = "classes of the Mayo Clinic (Venkatesh and Ehman, Magn Reson Imaging Clin N Am 2014;22:433)"
@@ -44,9 +44,14 @@ def swe_stage(kpa: float, f2_kpa: float = SWE_F2_KPA, f3_kpa: float = SWE_F3_KPA
     The cut-offs depend on the device. Raises InputError outside 1 to 150 kPa and where F3 is not above F2.
     """
     value = round(check_range("SWE stiffness", kpa, 1, 150, "kPa"), 6)
-    if not 0 < f2_kpa < f3_kpa:
-        raise InputError(f"The SWE cut-off of F3 ({f3_kpa:g} kPa) must be above that of F2 ({f2_kpa:g} kPa).")
+    check_swe_cutoffs(f2_kpa, f3_kpa)
     return "below F2" if value < f2_kpa else "F2" if value < f3_kpa else "F3 or higher"
+
+
+def check_swe_cutoffs(f2_kpa: float, f3_kpa: float) -> None:
+    """Raises InputError where the cut-offs of a device are not in order."""
+    if not 0 < f2_kpa < f3_kpa:
+        raise InputError("The SWE cut-off for F3 must be above that for F2; correct the settings.")
 
 
 def child_note(age_years: float | None) -> str:

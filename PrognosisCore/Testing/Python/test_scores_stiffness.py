@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from LiverStiffnessLib.measuring.stages import measured_rows, mre_stage, swe_stage
 from PrognosisLib.clinical_fields import FIELDS
 from PrognosisLib.errors import InputError
+from PrognosisLib.scores.stiffness import measured_rows, mre_stage, swe_stage
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_swe_stage_by_the_cut_offs_of_another_device():
 
 @pytest.mark.parametrize("cutoffs", [(9.1, 8.4), (8.4, 8.4), (0, 9), (float("nan"), 9), (8, float("nan"))])
 def test_cut_offs_must_be_in_order(cutoffs):
-    with pytest.raises(InputError, match="must be above that of F2"):
+    with pytest.raises(InputError, match="must be above that for F2"):
         swe_stage(8.0, *cutoffs)
 
 
