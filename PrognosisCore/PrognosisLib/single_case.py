@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import headless
 from .clinical import check_clinical, read_clinical
@@ -14,6 +14,9 @@ from .images.readers import read_volume
 from .pipeline import Progress, silent
 from .systems import Role, System, series_option
 from .volume import Volume
+
+if TYPE_CHECKING:
+    from .logic import Result, SystemLogic
 
 
 def run_case(
@@ -39,34 +42,79 @@ def run_case(
         raise InputError(f"The output '{output}' is a file; name a folder.")
     system.check_roles(images)
     clinical = read_clinical(clinical_file) if clinical_file else {}
+    logic, result = compute_case(
+        system,
+        images,
+        clinical,
+        segmentation_file=segmentation_file,
+        settings=settings,
+        bundle=bundle,
+        series=series,
+        on_progress=on_progress,
+    )
+    on_progress(0.95, "Writing the results")
+    return logic.writeOutputs(result, output, sources_of(images, segmentation_file), clinical)
+
+
+def compute_case(
+    system: System,
+    images: Mapping[str, Path],
+    clinical: Mapping[str, Any],
+    *,
+    segmentation_file: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    bundle: Path | None = None,
+    series: Mapping[str, str | None] | None = None,
+    on_progress: Progress = silent,
+) -> tuple[SystemLogic, Result]:
+    """Images to nodes and results, in a scene that outside Slicer holds this patient only; writes nothing.
+
+    Args:
+        clinical: clinical values, as in the command line's JSON file.
+
+    Raises:
+        InputError: unfit images, values or settings.
+        WorkerError: the computation failed.
+    """
+    system.check_roles(images)
     check_clinical(clinical, system.clinical_fields)
     on_progress(0.0, "Reading the images")
-    volumes = {
-        role.name: _read(system, role, images[role.name], (series or {}).get(role.name))
-        for role in system.roles
-        if role.name in images
-    }
+    volumes = read_images(system, images, series)
     headless.start()
     import slicer
 
     from . import scene
 
     if not headless.isRunningInSlicer():
-        slicer.mrmlScene.Clear(0)  # the saved scene holds this patient only
-
+        slicer.mrmlScene.Clear(0)
     headless.loadModule(system.module)
     logic = getattr(import_module(system.module), f"{system.module}Logic")()
     logic.bundlePath = bundle
-    windows = {role.name: role.window for role in system.roles}
-    nodes = {name: scene.fromVolume(volume, window=windows[name]) for name, volume in volumes.items()}
+    nodes = add_nodes(system, volumes)
     if segmentation_file is None:
-        result = logic.process(nodes, clinical, settings, onProgress=on_progress)
-    else:
-        segmentation = scene.loadSegmentation(segmentation_file)
-        result = logic.measure(nodes, segmentation, clinical, settings)
-    on_progress(0.95, "Writing the results")
-    sources = dict(images) | ({"segmentation": segmentation_file} if segmentation_file else {})
-    return logic.writeOutputs(result, output, sources, clinical)
+        return logic, logic.process(nodes, clinical, settings, onProgress=on_progress)
+    return logic, logic.measure(nodes, scene.loadSegmentation(segmentation_file), clinical, settings)
+
+
+def sources_of(images: Mapping[str, Path], segmentation_file: Path | None) -> dict[str, Path]:
+    """The files and folders of a case by what they are, for the provenance."""
+    return dict(images) | ({"segmentation": segmentation_file} if segmentation_file else {})
+
+
+def read_images(
+    system: System, images: Mapping[str, Path], series: Mapping[str, str | None] | None = None
+) -> dict[str, Volume]:
+    """The images by role, in the order of the system's roles."""
+    given = [role for role in system.roles if role.name in images]
+    return {role.name: _read(system, role, images[role.name], (series or {}).get(role.name)) for role in given}
+
+
+def add_nodes(system: System, volumes: Mapping[str, Volume]) -> dict[str, Any]:
+    """A node in the scene for each image, by role."""
+    from . import scene
+
+    windows = {role.name: role.window for role in system.roles}
+    return {name: scene.fromVolume(volume, window=windows[name]) for name, volume in volumes.items()}
 
 
 def _read(system: System, role: Role, path: Path, series: str | None) -> Volume:
