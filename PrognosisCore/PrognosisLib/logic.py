@@ -5,7 +5,7 @@ Used by the panel (start, poll, cancel), by scripts (process), by the command li
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -220,17 +220,24 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     # Files
 
     def writeOutputs(
-        self, result: Result, folder: Path, sources: Mapping[str, Path] | None = None, clinical: Mapping | None = None
+        self,
+        result: Result,
+        folder: Path,
+        sources: Mapping[str, Path] | None = None,
+        clinical: Mapping[str, Any] | None = None,
+        files: Collection[str] | None = None,
     ) -> list[Path]:
         """Write scene, segmentation, table, provenance and report of a result; all of them or none.
 
         Args:
             sources: files or folders that the volumes came from, for their SHA-256 in the provenance.
             clinical: the clinical values as the user gave them.
+            files: names of those that are wanted (see reporting/outputs.py); None for all but "picture.png".
         """
         from .reporting import outputs
 
-        return outputs.write_outputs(result, self.pipeline.bundle, Path(folder), sources or {}, clinical or {})
+        wanted = outputs.ALL_FILES if files is None else files
+        return outputs.write_outputs(result, self.pipeline.bundle, Path(folder), sources or {}, clinical or {}, wanted)
 
     # Helpers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,16 @@ from .. import scene
 from ..images.readers import sha256_of
 from ..systems import find_system
 from . import report
-from .output import OutputFolder
+from .output import OutputFolder, write_atomic
 
 if TYPE_CHECKING:
     from ..bundles.bundle import Bundle
     from ..logic import Result
 
+SEGMENTATION, TABLE, PROVENANCE = "segmentation.seg.nrrd", "results.csv", "provenance.json"
+REPORT, SCENE, PICTURE = "report.html", "scene.mrb", "picture.png"
+ALL_FILES = (SEGMENTATION, TABLE, PROVENANCE, REPORT, SCENE)
+PICTURE_DPI = 100  # small files: a batch has thousands of them
 VERSIONS_OF = ("numpy", "SimpleITK", "onnxruntime", "torch", "vtk", "slicer-core")
 
 
@@ -44,24 +48,38 @@ def provenance_of(result: Result, bundle: Bundle, sources: Mapping[str, Path], c
 
 
 def write_outputs(
-    result: Result, bundle: Bundle, folder: Path, sources: Mapping[str, Path], clinical: Mapping[str, Any]
+    result: Result,
+    bundle: Bundle,
+    folder: Path,
+    sources: Mapping[str, Path],
+    clinical: Mapping[str, Any],
+    files: Collection[str] = ALL_FILES,
 ) -> list[Path]:
-    """Write scene.mrb, segmentation.seg.nrrd (where there is one), results.csv, provenance.json and report.html.
+    """Write the files that are asked for: the segmentation where there is one, table, provenance, report, scene.
+
+    Args:
+        files: names of them; also "picture.png", the report's first picture.
 
     Raises:
         InputError: the folder cannot be written or the disk is full; nothing is left behind.
     """
     system = find_system(result.findings.system)
     primary = system.primary_of(result.case.volumes)
+    volume, window = result.case.volumes[primary.name], primary.window
     provenance = provenance_of(result, bundle, sources, clinical)
     with OutputFolder(folder) as draft:
-        if result.nodes.segmentation is not None:
-            scene.saveSegmentation(result.nodes.segmentation, draft / "segmentation.seg.nrrd")
-        report.write_results_csv(draft / "results.csv", result.findings)
-        report.write_provenance(draft / "provenance.json", provenance)
-        shown = {"wanted": system.clinical_fields, "window": primary.window}
-        volume = result.case.volumes[primary.name]
-        report.write_report(draft, result.findings, volume, provenance, clinical, bundle.card, **shown)
-        scene.saveScene(draft / "scene.mrb")
+        if SEGMENTATION in files and result.nodes.segmentation is not None:
+            scene.saveSegmentation(result.nodes.segmentation, draft / SEGMENTATION)
+        if TABLE in files:
+            report.write_results_csv(draft / TABLE, result.findings)
+        if PROVENANCE in files:
+            report.write_provenance(draft / PROVENANCE, provenance)
+        if REPORT in files:
+            shown = {"wanted": system.clinical_fields, "window": window}
+            report.write_report(draft, result.findings, volume, provenance, clinical, bundle.card, **shown)
+        if PICTURE in files:
+            write_atomic(draft / PICTURE, report.first_picture(result.findings, volume, window, PICTURE_DPI).png)
+        if SCENE in files:
+            scene.saveScene(draft / SCENE)
         names = sorted(path.name for path in draft.iterdir())
     return [Path(folder) / name for name in names]

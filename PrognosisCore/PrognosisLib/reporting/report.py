@@ -117,21 +117,28 @@ def write_report(
     return write_atomic(Path(folder) / "report.html", html)
 
 
+def first_picture(
+    findings: Findings, volume: Volume, window: tuple[float, float] | None = None, dpi: int = DPI
+) -> Picture:
+    """Three slices with the outlines of all masks: what is enough to see whether the masks are right."""
+    from . import pictures
+
+    names = ", ".join(mask.name for mask in findings.masks if not mask.is_empty)
+    outlined = f" with outlines of {names}" if names else ""
+    return _picture(
+        pictures.slice_pictures(volume, findings.masks, _shown_window(volume, window), width=PAGE_INCHES),
+        f"Axial, coronal and sagittal slices{outlined}. Patient right is on the viewer's left.",
+        wide=True,
+        dpi=dpi,
+    )
+
+
 def slice_images(findings: Findings, volume: Volume, window: tuple[float, float] | None = None) -> list[Picture]:
     """Slices, 3D view and montage of the first mask that is not empty; slices alone where there is none."""
     from . import pictures
 
-    if window is None and volume.modality == "CT":
-        window = (400.0, 40.0)
-    names = ", ".join(mask.name for mask in findings.masks if not mask.is_empty)
-    outlined = f" with outlines of {names}" if names else ""
-    made = [
-        _picture(
-            pictures.slice_pictures(volume, findings.masks, window, width=PAGE_INCHES),
-            f"Axial, coronal and sagittal slices{outlined}. Patient right is on the viewer's left.",
-            wide=True,
-        )
-    ]
+    window = _shown_window(volume, window)
+    made = [first_picture(findings, volume, window)]
     main = next((mask for mask in findings.masks if not mask.is_empty), None)
     if main is not None:
         shown = [mask for mask in findings.masks if mask.visible]
@@ -142,12 +149,15 @@ def slice_images(findings: Findings, volume: Volume, window: tuple[float, float]
     return made
 
 
+def _shown_window(volume: Volume, window: tuple[float, float] | None) -> tuple[float, float] | None:
+    return (400.0, 40.0) if window is None and volume.modality == "CT" else window
+
+
 def heat_map_images(findings: Findings, volume: Volume, window: tuple[float, float] | None = None) -> list[Picture]:
     """A row of slices for each heat map, with a color bar."""
     from .heat_maps import THRESHOLD, heat_map_picture
 
-    if window is None and volume.modality == "CT":
-        window = (400.0, 40.0)
+    window = _shown_window(volume, window)
     made = []
     for heat_map in findings.heat_maps:
         label = f" ({SIMULATED})" if findings.is_simulated and SIMULATED not in heat_map.name else ""
@@ -286,8 +296,8 @@ def _seconds(seconds: Mapping[str, float]) -> list[tuple[str, str]]:
     return [*rows, ("total", f"{sum(seconds.values()):.2f}")] if rows else []
 
 
-def _picture(figure: Figure, caption: str, wide: bool = False) -> Picture:
+def _picture(figure: Figure, caption: str, wide: bool = False, dpi: int = DPI) -> Picture:
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI, facecolor="white")
+    figure.savefig(file, format="png", dpi=dpi, facecolor="white")
     width, height = (round(side * 96) for side in figure.get_size_inches())
     return Picture(file.getvalue(), width, height, alt=caption, caption=caption, wide=wide)
