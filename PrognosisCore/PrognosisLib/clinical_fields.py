@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 BILIRUBIN_UMOL_PER_MG_DL = 10_000 / 584.66
 CREATININE_UMOL_PER_MG_DL = 10_000 / 113.12
 GLUCOSE_MG_DL_PER_MMOL = 18.016  # molar mass 180.16 g/mol
+# urea 60.06 g/mol, of which nitrogen is 28.01 g; lactate as lactic acid 90.08 g/mol
+UREA_MMOL_PER_MG_DL, BUN_MMOL_PER_MG_DL, LACTATE_MMOL_PER_MG_DL = 10 / 60.06, 10 / 28.01, 10 / 90.08
+MMHG_PER_KPA = 7.50062
+_CELLS = {"G/L": 1.0, "10^3/uL": 1.0, "K/uL": 1.0, "/uL": 0.001, "/mm^3": 0.001}
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ _ALL_FIELDS = (
         5,
         1500,
         tip="Platelet count.",
-        units={"G/L": 1.0, "10^3/uL": 1.0, "K/uL": 1.0, "/uL": 0.001, "/mm^3": 0.001, "10^4/uL": 10.0},
+        units={**_CELLS, "10^4/uL": 10.0},
     ),
     ClinicalField("afp", "Alpha-fetoprotein", "ng/mL", 0.1, 1e7, tip="Serum AFP.", units={"ug/L": 1.0, "mg/L": 1000.0}),
     ClinicalField(
@@ -101,6 +105,75 @@ _ALL_FIELDS = (
         "Dialysis",
         kind="yes/no",
         tip="Dialysis at least twice in the past week (MELD); not given means no.",
+    ),
+    ClinicalField(
+        "renal_replacement",
+        "Renal replacement therapy",
+        kind="yes/no",
+        tip="Now, of any kind (CLIF-C); not given means no, unless there was dialysis.",
+    ),
+    ClinicalField(
+        "wbc", "White blood cells", "10^9/L", 0.1, 500, tip="Leukocyte count.", units=_CELLS, sure=(0.1, 200)
+    ),
+    ClinicalField(
+        "neutrophils",
+        "Neutrophils",
+        "10^9/L",
+        0.05,
+        400,
+        tip="Absolute neutrophil count, not a percentage.",
+        units=_CELLS,
+        sure=(0.2, 40),
+    ),
+    ClinicalField(
+        "urea",
+        "Urea",
+        "mmol/L",
+        0.3,
+        100,
+        tip="Serum urea; 1 mg/dL of urea is 0.167 mmol/L, 1 mg/dL of urea nitrogen (BUN) 0.357 mmol/L.",
+        units={"mg/dL urea": UREA_MMOL_PER_MG_DL, "mg/dL BUN": BUN_MMOL_PER_MG_DL},
+        sure=(0.3, 30),
+    ),
+    ClinicalField(
+        "lactate",
+        "Lactate",
+        "mmol/L",
+        0.1,
+        40,
+        tip="Blood lactate; 1 mg/dL is 0.111 mmol/L.",
+        units={"mg/dL": LACTATE_MMOL_PER_MG_DL},
+        sure=(0.1, 15),
+    ),
+    ClinicalField(
+        "mean_arterial_pressure",
+        "Mean arterial pressure",
+        "mmHg",
+        20,
+        200,
+        tip="Not needed where vasopressors are given.",
+        units={"kPa": MMHG_PER_KPA},
+    ),
+    ClinicalField(
+        "vasopressors", "Vasopressors", kind="yes/no", tip="Given to keep the blood pressure; not given means no."
+    ),
+    ClinicalField(
+        "pao2_fio2",
+        "PaO2/FiO2",
+        "mmHg",
+        20,
+        800,
+        tip="Arterial oxygen pressure over the inspired fraction, 0.21 in room air.",
+        units={"kPa": MMHG_PER_KPA},
+        sure=(100, 800),
+    ),
+    ClinicalField(
+        "spo2_fio2",
+        "SpO2/FiO2",
+        "",
+        40,
+        477,
+        tip="Oxygen saturation in % over the inspired fraction: 98 % in room air is 467. For want of PaO2/FiO2.",
     ),
     ClinicalField(
         "tumor_size",

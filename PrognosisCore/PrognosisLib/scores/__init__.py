@@ -1,9 +1,10 @@
 """Clinical scores: plain functions whose argument names carry the units; an argument out of range raises InputError.
 
-The registries LIVER_SCORES, FIBROSIS_SCORES, TACE_SCORES and HEMORRHAGE_SCORES say which clinical values
+The registries LIVER_SCORES, ACLF_SCORES, FIBROSIS_SCORES, TACE_SCORES and HEMORRHAGE_SCORES say which clinical values
 (clinical_fields.py) and measurements a score needs, and `score_rows` lists scores of a patient, or what each one lacks.
 """
 
+from .aclf import ACLF_SCORES, aarc, aarc_grade, clif_c_aclf, clif_c_of, cossh_aclf_ii, cossh_aclf_ii_class
 from .base import Score, score_fields, score_rows
 from .fibrosis import (
     FIBROSIS_SCORES,
@@ -39,6 +40,7 @@ from .spleen import (
 from .tace import TACE_SCORES, art, art_class, hap, hap_class, mhap_ii, six_and_twelve, six_and_twelve_class
 
 __all__ = [
+    "ACLF_SCORES",
     "FIBROSIS_SCORES",
     "HEMORRHAGE_SCORES",
     "KUCYBALA_SCREEN_CM2",
@@ -48,6 +50,8 @@ __all__ = [
     "SPLENIC_INDEX_LIMIT_CM3",
     "TACE_SCORES",
     "Score",
+    "aarc",
+    "aarc_grade",
     "abc2_ml",
     "albi",
     "albi_grade",
@@ -59,6 +63,10 @@ __all__ = [
     "brain_probability",
     "child_pugh",
     "child_pugh_class",
+    "clif_c_aclf",
+    "clif_c_of",
+    "cossh_aclf_ii",
+    "cossh_aclf_ii_class",
     "fib4",
     "fib4_class",
     "fib4_class_in_nafld",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .base import Score, check_positive, check_range
+from .base import Score, check_positive, check_range, exact
 
 USUAL_AST_LIMIT = 40.0  # U/L, where the laboratory's own is not given
 OLD_YEARS, YOUNG_YEARS = 65, 35
@@ -50,7 +50,7 @@ def apri(ast_u_per_l: float, ast_upper_limit_u_per_l: float, platelets_10e9_per_
 
 def apri_class(score: float) -> str:
     """Significant fibrosis: unlikely up to 0.5, likely over 1.5, else indeterminate (Wai 2003, hepatitis C)."""
-    return UNLIKELY if _exact(score) <= 0.5 else _band(score, 0.5, 1.5)
+    return UNLIKELY if exact(score) <= 0.5 else _band(score, 0.5, 1.5)
 
 
 def nafld_score(
@@ -96,13 +96,8 @@ def _platelets(value: float) -> float:
     return check_positive("platelets", value, 1500, "10^9/L")
 
 
-def _exact(value: float) -> float:
-    """Without the dust of the arithmetic, so that limits hold."""
-    return round(value, 9)
-
-
 def _band(score: float, low: float, high: float) -> str:
-    score = _exact(score)
+    score = exact(score)
     return UNLIKELY if score < low else LIKELY if score > high else UNDECIDED
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..findings import Measurement
-from .base import Score, check_positive, check_range, score_rows
+from .base import Score, check_positive, check_range, check_truth, exact, score_rows
 
 NAG_EXPANSION_PERCENT = (4, 25, 60, 100)  # by points; frequencies among 118 patients
 ICH_MORTALITY_PERCENT = (0, 13, 26, 72, 97, 100)  # by points up to 5; frequencies; nobody had 6 points
@@ -32,8 +32,8 @@ def nag(nihss: int, anticoagulated: bool, glucose_mg_per_dl: float) -> int:
     One point each: NIHSS of 10 and more, any anticoagulant, glucose of 133 mg/dL and more.
     """
     severe = _whole("NIHSS", nihss, 0, 42) >= 10
-    sweet = _exact(check_range("glucose", glucose_mg_per_dl, 10, 1500, "mg/dL")) >= 133
-    return int(severe) + int(_truth("anticoagulated", anticoagulated)) + int(sweet)
+    sweet = exact(check_range("glucose", glucose_mg_per_dl, 10, 1500, "mg/dL")) >= 133
+    return int(severe) + int(check_truth("anticoagulated", anticoagulated)) + int(sweet)
 
 
 def brain(volume_ml: float, recurrent: bool, warfarin: bool, intraventricular: bool, onset_to_ct_h: float) -> int:
@@ -42,13 +42,13 @@ def brain(volume_ml: float, recurrent: bool, warfarin: bool, intraventricular: b
     Baseline volume up to 10 mL 0, up to 20 mL 5, above 7; Recurrent hemorrhage 4; Anticoagulation with warfarin 6;
     Intraventricular extension 2; Number of hours from onset to CT up to 1, 2, 3, 4, 5: 5, 4, 3, 2, 1, later 0.
     """
-    volume = _exact(check_positive("hematoma volume", volume_ml, MOST_ML, "mL"))
-    hours = _exact(check_range("onset to CT", onset_to_ct_h, 0, 720, "h"))
+    volume = exact(check_positive("hematoma volume", volume_ml, MOST_ML, "mL"))
+    hours = exact(check_range("onset to CT", onset_to_ct_h, 0, 720, "h"))
     return (
         (0 if volume <= 10 else 5 if volume <= 20 else 7)
-        + 4 * _truth("recurrent", recurrent)
-        + 6 * _truth("warfarin", warfarin)
-        + 2 * _truth("intraventricular", intraventricular)
+        + 4 * check_truth("recurrent", recurrent)
+        + 6 * check_truth("warfarin", warfarin)
+        + 2 * check_truth("intraventricular", intraventricular)
         + max(0, 6 - max(1, math.ceil(hours)))
     )
 
@@ -65,12 +65,12 @@ def ich_score(gcs: int, volume_ml: float, intraventricular: bool, infratentorial
     origin, age of 80 years and more.
     """
     coma = _whole("GCS", gcs, 3, 15)
-    volume = _exact(check_positive("hematoma volume", volume_ml, MOST_ML, "mL"))
+    volume = exact(check_positive("hematoma volume", volume_ml, MOST_ML, "mL"))
     return (
         (2 if coma <= 4 else 1 if coma <= 12 else 0)
         + int(volume >= 30)
-        + _truth("intraventricular", intraventricular)
-        + _truth("infratentorial", infratentorial)
+        + check_truth("intraventricular", intraventricular)
+        + check_truth("infratentorial", infratentorial)
         + int(check_range("age", age_years, 0, 120, "years") >= 80)
     )
 
@@ -105,21 +105,10 @@ def hemorrhage_rows(
     return score_rows(values, HEMORRHAGE_SCORES)
 
 
-def _truth(name: str, value: bool) -> int:
-    if value not in (True, False):
-        raise InputError(f"{name} must be true or false, not {value!r}.")
-    return int(value)
-
-
 def _whole(name: str, value: int, low: int, high: int) -> int:
     if isinstance(value, bool) or value not in range(low, high + 1):
         raise InputError(f"{name} must be a whole number from {low} to {high}, not {value}.")
     return int(value)
-
-
-def _exact(value: float) -> float:
-    """Without the dust of a unit conversion, so that limits hold."""
-    return round(value, 6)
 
 
 def _nag(v: Mapping[str, Any]) -> tuple[float, str]:

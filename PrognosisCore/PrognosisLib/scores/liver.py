@@ -6,16 +6,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..clinical_fields import BILIRUBIN_UMOL_PER_MG_DL, CREATININE_UMOL_PER_MG_DL, FIELDS
-from .base import Score, check_grade, check_range
-
-
-def _bilirubin_mg_dl(value: float) -> float:
-    return check_range("bilirubin", value, 0.05, 60, "mg/dL")
-
-
-def _inr(value: float) -> float:
-    return check_range("INR", value, 0.5, 15)
+from ..clinical_fields import BILIRUBIN_UMOL_PER_MG_DL, FIELDS
+from .base import (
+    Score,
+    bilirubin_creatinine_mg,
+    check_bilirubin,
+    check_creatinine,
+    check_grade,
+    check_inr,
+    check_range,
+    encephalopathy_class,
+    exact,
+)
 
 
 def albi(bilirubin_umol_per_l: float, albumin_g_per_l: float) -> float:
@@ -37,19 +39,17 @@ def child_pugh(
     ascites_grade: 0 none, 1 slight, 2 moderate or severe; encephalopathy_grade: 0 to 4. A value on a limit
     (bilirubin 2 and 3 mg/dL, albumin 2.8 and 3.5 g/dL, INR 1.7 and 2.3) counts as the middle class.
     """
-    # limits are compared after rounding away the dust of a unit conversion
-    bilirubin = round(_bilirubin_mg_dl(bilirubin_mg_per_dl), 6)
-    albumin = round(check_range("albumin", albumin_g_per_dl, 1, 7, "g/dL"), 6)
-    ratio = _inr(inr)
+    bilirubin = exact(check_bilirubin(bilirubin_mg_per_dl))
+    albumin = exact(check_range("albumin", albumin_g_per_dl, 1, 7, "g/dL"))
+    ratio = check_inr(inr)
     ascites = check_grade(ascites_grade, 2, "ascites grade")
-    encephalopathy = check_grade(encephalopathy_grade, 4, "encephalopathy grade")
     return (
         (1 if bilirubin < 2 else 2 if bilirubin <= 3 else 3)
         + (1 if albumin > 3.5 else 2 if albumin >= 2.8 else 3)
         + (1 if ratio < 1.7 else 2 if ratio <= 2.3 else 3)
         + ascites
         + 1
-        + (1 if encephalopathy == 0 else 2 if encephalopathy <= 2 else 3)
+        + encephalopathy_class(encephalopathy_grade)
     )
 
 
@@ -64,8 +64,8 @@ def meld(bilirubin_mg_per_dl: float, inr: float, creatinine_mg_per_dl: float, di
 
     Values under 1 count as 1, creatinine over 4 mg/dL as 4, and so does dialysis.
     """
-    bilirubin, ratio = max(_bilirubin_mg_dl(bilirubin_mg_per_dl), 1.0), max(_inr(inr), 1.0)
-    creatinine = min(max(check_range("creatinine", creatinine_mg_per_dl, 0.1, 25, "mg/dL"), 1.0), 4.0)
+    bilirubin, ratio = max(check_bilirubin(bilirubin_mg_per_dl), 1.0), max(check_inr(inr), 1.0)
+    creatinine = min(max(check_creatinine(creatinine_mg_per_dl), 1.0), 4.0)
     if dialysis:
         creatinine = 4.0
     score = 10 * (0.957 * math.log(creatinine) + 0.378 * math.log(bilirubin) + 1.120 * math.log(ratio) + 0.643)
@@ -98,9 +98,9 @@ def meld_3(
     137 mmol/L, albumin between 1.5 and 3.5 g/dL.
     """
     check_range("age", age_years, 18, 120, "years (MELD 3.0 is for adults)")
-    log_bilirubin = math.log(max(_bilirubin_mg_dl(bilirubin_mg_per_dl), 1.0))
+    log_bilirubin = math.log(max(check_bilirubin(bilirubin_mg_per_dl), 1.0))
     lack = 137 - min(max(check_range("sodium", sodium_mmol_per_l, 100, 180, "mmol/L"), 125.0), 137.0)
-    creatinine = min(max(check_range("creatinine", creatinine_mg_per_dl, 0.1, 25, "mg/dL"), 1.0), 3.0)
+    creatinine = min(max(check_creatinine(creatinine_mg_per_dl), 1.0), 3.0)
     log_creatinine = math.log(3.0 if dialysis else creatinine)
     low_albumin = 3.5 - min(max(check_range("albumin", albumin_g_per_dl, 1, 7, "g/dL"), 1.5), 3.5)
     return (
@@ -108,17 +108,12 @@ def meld_3(
         + 4.56 * log_bilirubin
         + 0.82 * lack
         - 0.24 * lack * log_bilirubin
-        + 9.09 * math.log(max(_inr(inr), 1.0))
+        + 9.09 * math.log(max(check_inr(inr), 1.0))
         + 11.14 * log_creatinine
         + 1.85 * low_albumin
         - 1.83 * low_albumin * log_creatinine
         + 6
     )
-
-
-def _mg(values: Mapping[str, Any]) -> tuple[float, float]:
-    """Bilirubin and creatinine in mg/dL."""
-    return values["bilirubin"] / BILIRUBIN_UMOL_PER_MG_DL, values["creatinine"] / CREATININE_UMOL_PER_MG_DL
 
 
 def _dialysis_note(values: Mapping[str, Any]) -> str:
@@ -138,7 +133,7 @@ def _child_pugh(v: Mapping[str, Any]) -> tuple[float, str]:
 
 
 def _meld(v: Mapping[str, Any]) -> tuple[float, str]:
-    bilirubin, creatinine = _mg(v)
+    bilirubin, creatinine = bilirubin_creatinine_mg(v)
     return meld(bilirubin, v["inr"], creatinine, v.get("dialysis", False)), _dialysis_note(v)
 
 
@@ -147,7 +142,7 @@ def _meld_na(v: Mapping[str, Any]) -> tuple[float, str]:
 
 
 def _meld_3(v: Mapping[str, Any]) -> tuple[float, str]:
-    bilirubin, creatinine = _mg(v)
+    bilirubin, creatinine = bilirubin_creatinine_mg(v)
     female, dialysis = v["sex"] == "female", v.get("dialysis", False)
     score = meld_3(v["age"], female, bilirubin, v["sodium"], v["inr"], creatinine, v["albumin"] / 10, dialysis)
     return _rounded(score, v)
