@@ -38,6 +38,30 @@ def read_cohort(path: Path, file_columns: Sequence[str], optional: Sequence[str]
         InputError: no such file, a column is missing, a case is named twice, or a file of a case does not exist.
     """
     path = Path(path)
+    cases = []
+    for name, row in read_rows(path, ("case", *file_columns)).items():
+        columns = [*file_columns, *(column for column in optional if (row.get(column) or "").strip())]
+        files = {column: (path.parent / row[column]).resolve() for column in columns}
+        for column, file in files.items():
+            if not row[column] or not file.exists():
+                message = f"Case '{name}': there is no file '{row[column]}' (column {column}); correct the path."
+                raise InputError(message)
+        known = (*file_columns, *optional, "case", "patient")
+        others = {key: value for key, value in row.items() if key not in known}
+        cases.append(CohortCase(name, (row.get("patient") or name).strip(), files, others))
+    return cases
+
+
+def read_rows(path: Path, columns: Sequence[str] = ("case",)) -> dict[str, dict[str, str]]:
+    """The rows of a cohort file by case, as text; no file that it names is looked at.
+
+    Args:
+        columns: which must be there; "case" always must.
+
+    Raises:
+        InputError: no such file, a column is missing, or a case has no name or is named twice.
+    """
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no cohort file '{path}'; give a CSV as `prognosis simulate` writes it.")
     try:
@@ -47,26 +71,18 @@ def read_cohort(path: Path, file_columns: Sequence[str], optional: Sequence[str]
         raise InputError(f"'{path.name}' cannot be read as a CSV file ({error}); save it as CSV in UTF-8.") from error
     if not rows:
         raise InputError(f"The cohort file '{path.name}' has no rows; add one row a case.")
-    for column in ("case", *file_columns):
+    for column in columns:
         if column not in rows[0]:
             raise InputError(f"The cohort file '{path.name}' has no column '{column}'; add it to the header and rows.")
-    cases: dict[str, CohortCase] = {}
+    named: dict[str, dict[str, str]] = {}
     for row in rows:
         name = row["case"].strip()
         if None in row:
             raise InputError(f"Case '{name}' has more values than '{path.name}' has columns; quote values with commas.")
-        if not name or name in cases:
+        if not name or name in named:
             raise InputError(f"The case '{name}' stands twice or has no name in '{path.name}'; name every case once.")
-        columns = [*file_columns, *(column for column in optional if (row.get(column) or "").strip())]
-        files = {column: (path.parent / row[column]).resolve() for column in columns}
-        for column, file in files.items():
-            if not row[column] or not file.exists():
-                message = f"Case '{name}': there is no file '{row[column]}' (column {column}); correct the path."
-                raise InputError(message)
-        known = (*file_columns, *optional, "case", "patient")
-        others = {key: value for key, value in row.items() if key not in known}
-        cases[name] = CohortCase(name, (row.get("patient") or name).strip(), files, others)
-    return list(cases.values())
+        named[name] = row
+    return named
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
