@@ -8,6 +8,7 @@ from .aclf import ACLF_SCORES, aarc, aarc_grade, clif_c_aclf, clif_c_of, cossh_a
 from .base import Score, score_fields, score_rows
 from .fibrosis import (
     FIBROSIS_SCORES,
+    SIGNIFICANT_FIBROSIS_SCORES,
     apri,
     apri_class,
     fib4,
@@ -47,6 +48,7 @@ __all__ = [
     "KUCYBALA_SPLENOMEGALY_ML",
     "LIVER_SCORES",
     "PRASSOPOULOS_NORMAL_ML",
+    "SIGNIFICANT_FIBROSIS_SCORES",
     "SPLENIC_INDEX_LIMIT_CM3",
     "TACE_SCORES",
     "Score",

@@ -157,3 +157,5 @@ FIBROSIS_SCORES: tuple[Score, ...] = (
         unit="",
     ),
 )
+# Those that significant fibrosis by ultrasound is compared with.
+SIGNIFICANT_FIBROSIS_SCORES = tuple(score for score in FIBROSIS_SCORES if score.key in ("fib4", "apri"))

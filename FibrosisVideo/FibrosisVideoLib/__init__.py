@@ -1,0 +1,1 @@
+"""FibrosisVideo: stage of liver fibrosis from an ultrasound cine, without Slicer."""
