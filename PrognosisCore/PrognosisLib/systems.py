@@ -13,7 +13,14 @@ from typing import Any
 
 from .clinical_fields import ClinicalField, fields_of
 from .errors import InputError
-from .scores import FIBROSIS_SCORES, HEMORRHAGE_SCORES, LIVER_SCORES, TACE_SCORES, Score
+from .scores import (
+    FIBROSIS_SCORES,
+    HEMORRHAGE_SCORES,
+    LIVER_SCORES,
+    SIGNIFICANT_FIBROSIS_SCORES,
+    TACE_SCORES,
+    Score,
+)
 
 EXTENSION_FOLDER = Path(__file__).resolve().parents[2]
 BRAIN_WINDOW = (80.0, 40.0)
@@ -117,6 +124,8 @@ STIFFNESS_VALUES = (
     *("impaired_fasting_glucose", "mre_kpa", "swe_kpa"),
 )
 
+FIBROSIS_VALUES = ("age", "sex", "bmi", "ast", "ast_upper_limit", "alt", "platelets", "swe_kpa")
+
 SYSTEMS: dict[str, System] = {
     "spleen": System(
         name="spleen",
@@ -154,6 +163,15 @@ SYSTEMS: dict[str, System] = {
         segments=("Liver", "Spleen", "Ascites", "Liver on T1"),
         clinical=STIFFNESS_VALUES,
         scores=FIBROSIS_SCORES,
+    ),
+    "fibrosis": System(
+        name="fibrosis",
+        module="FibrosisVideo",
+        pipeline="FibrosisPipeline",
+        roles=(Role("cine", "Ultrasound cine", "US", film=True),),
+        segments=("Liver",),
+        clinical=FIBROSIS_VALUES,
+        scores=SIGNIFICANT_FIBROSIS_SCORES,
     ),
 }
 
