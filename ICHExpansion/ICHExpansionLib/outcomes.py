@@ -235,7 +235,8 @@ def predictions(models: Mapping[str, LogisticModel], table: pandas.DataFrame) ->
 
 def figures_of(models: Mapping[str, LogisticModel], test: pandas.DataFrame) -> dict[str, dict[str, Any]]:
     """AUC with DeLong's interval, accuracy figures, calibration and the oracle of each model; paired tests."""
-    from PrognosisLib.risk.evaluation import auc, brier, calibration, compare_auc
+    from PrognosisLib.evaluation.calibration import brier, calibration
+    from PrognosisLib.evaluation.discrimination import auc, compare_auc, expected_auc
 
     y = test["expansion"].to_numpy(int)
     found = predictions(models, test)
@@ -247,15 +248,15 @@ def figures_of(models: Mapping[str, LogisticModel], test: pandas.DataFrame) -> d
             "test_cohort": COHORT_NAME,
             "test_n": len(test),
             "test_events": int(y.sum()),
-            "auc": _estimate(one),
+            "auc": one.rounded(),
             "brier": round(brier(y, p), 4),
-            **{f"calibration_{key}": _estimate(value) for key, value in calibration(y, p).items()},
+            **{f"calibration_{key}": value.rounded() for key, value in calibration(y, p).items()},
             **_point(y, p, float(np.mean(y))),
         }
         if oracles[name] in test:
             truth = test[oracles[name]].to_numpy()
             best = auc(y, truth)
-            rows["auc_oracle"] = _estimate(best)
+            rows["auc_oracle"] = best.rounded()
             rows["share_of_oracle"] = round((one.value - 0.5) / (best.value - 0.5), 3)
             likely, limit = expected_auc(truth, p), expected_auc(truth, truth)
             rows["expected_share_of_oracle"] = round((likely - 0.5) / (limit - 0.5), 3)
@@ -266,29 +267,13 @@ def figures_of(models: Mapping[str, LogisticModel], test: pandas.DataFrame) -> d
     return figures
 
 
-def expected_auc(chance: np.ndarray, score: np.ndarray) -> float:
-    """AUC of a score over all outcomes that patients with these chances may have, instead of the one that was drawn.
-
-    Args:
-        chance: (n,) true probability of the outcome; score: (n,).
-    """
-    weight = chance[:, None] * (1 - chance[None, :])
-    np.fill_diagonal(weight, 0.0)
-    difference = score[:, None] - score[None, :]
-    return float((weight * ((difference > 0) + 0.5 * (difference == 0))).sum() / weight.sum())
-
-
 def _point(y: np.ndarray, p: np.ndarray, threshold: float) -> dict[str, Any]:
     """Sensitivity, specificity and accuracy, with Wilson's intervals, where the probability reaches the base rate."""
-    from PrognosisLib.risk.evaluation import wilson
+    from PrognosisLib.evaluation.estimates import wilson
 
     called = p >= threshold
     parts = {"sensitivity": called[y == 1], "specificity": ~called[y == 0], "accuracy": called == (y == 1)}
-    return {name: _estimate(wilson(int(hit.sum()), len(hit))) for name, hit in parts.items()}
-
-
-def _estimate(value: Any) -> dict[str, float]:
-    return {key: round(float(number), 4) for key, number in value._asdict().items()}
+    return {name: wilson(int(hit.sum()), len(hit)).rounded() for name, hit in parts.items()}
 
 
 def known(values: Mapping[str, float], model: LogisticModel) -> dict[str, float]:

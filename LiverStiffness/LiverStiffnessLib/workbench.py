@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PrognosisLib.cohort import read_cohort, split_by_patient, write_rows
+from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient, write_rows
 from PrognosisLib.reporting.output import write_atomic
 
 from .simulation.patients import simulate
@@ -85,8 +85,8 @@ def train(
     measured = [case for case in real if measured_kpa(case.values, case.case) is not None]
     own = len(measured) >= FEWEST_MEASURED
     if own:
-        teachers = [(work / "real" / f"{case.case}.npz", case.values) for case in measured]
-        tests = [(work / "kept-out" / f"{case.case}.npz", case.values) for case in kept_out]
+        teachers = [(work / "real" / f"{case.case}.npz", _values(case)) for case in measured]
+        tests = [(work / "kept-out" / f"{case.case}.npz", _values(case)) for case in kept_out]
     else:
         counts = {TEACHER_SEED: risk_patients, TEST_SEED: min(MOST_TESTS, 2 * risk_patients)}
         groups = [range(seed + first, seed + first + count) for first, count in counts.items()]
@@ -111,6 +111,10 @@ def train(
     real_kept = [path for path in kept if path.stem in plain]
     files = Groups(*_columns(teachers), *_columns(tests), on_real, real_kept)
     return write_stiffness_bundle(output, network, record, files, work)
+
+
+def _values(case: CohortCase) -> dict[str, Any]:
+    return {**case.values, "patient": case.patient}
 
 
 def _columns(pairs: Sequence[tuple[Path, Mapping[str, Any]]]) -> tuple[list[Path], list[Mapping[str, Any]]]:
@@ -142,7 +146,7 @@ def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Pat
         found = collect(pipeline.bundle.path, files, Path(folder) / "found")
     rows = [row for one in found for row in one.rows]
     figures: dict[str, Any] = {"bundle": pipeline.bundle.identity, "masks": summarize_masks(rows)}
-    patients, outcomes = with_outcomes(found, [case.values for case in cases])
+    patients, outcomes = with_outcomes(found, [_values(case) for case in cases])
     if patients:
         figures["as shipped"] = shipped_figures(pipeline.readout, patients, outcomes)
     if len(patients) >= FEWEST:

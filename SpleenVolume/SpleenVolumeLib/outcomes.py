@@ -195,15 +195,11 @@ def _linear(model: CoxModel | LogisticModel, table: pandas.DataFrame) -> np.ndar
     return (table[names].to_numpy() - model.means) @ model.coefficients
 
 
-def _estimate(value: Any) -> dict[str, float]:
-    return {key: round(float(number), 4) for key, number in value._asdict().items()}
-
-
 def _survival_figures(model: CoxModel, table: pandas.DataFrame, bound: pandas.DataFrame) -> dict[str, Any]:
-    from PrognosisLib.risk.evaluation import c_index
+    from PrognosisLib.evaluation.survival import c_index
 
     def figure(risk: np.ndarray) -> dict[str, float]:
-        return _estimate(c_index(table["survival_months"], table["died"], risk, repeats=100))
+        return c_index(table["survival_months"], table["died"], risk, repeats=100).rounded()
 
     return {
         "c_index": figure(_linear(model, table)),
@@ -214,15 +210,16 @@ def _survival_figures(model: CoxModel, table: pandas.DataFrame, bound: pandas.Da
 
 
 def _decompensation_figures(model: LogisticModel, table: pandas.DataFrame, bound: pandas.DataFrame) -> dict[str, Any]:
-    from PrognosisLib.risk.evaluation import auc, brier, calibration
+    from PrognosisLib.evaluation.calibration import brier, calibration
+    from PrognosisLib.evaluation.discrimination import auc
 
     y = table["decompensated"].to_numpy()
     p = 1 / (1 + np.exp(-(model.intercept + _linear(model, table))))
     return {
-        "auc": _estimate(auc(y, p)),
-        "auc_spleen_volume_alone": _estimate(auc(y, table["log_spleen_volume"].to_numpy())),
-        "auc_oracle_features": _estimate(auc(y, bound["known_decompensation"].to_numpy())),
-        "auc_oracle_causes": _estimate(auc(y, bound["causes_decompensation"].to_numpy())),
+        "auc": auc(y, p).rounded(),
+        "auc_spleen_volume_alone": auc(y, table["log_spleen_volume"].to_numpy()).rounded(),
+        "auc_oracle_features": auc(y, bound["known_decompensation"].to_numpy()).rounded(),
+        "auc_oracle_causes": auc(y, bound["causes_decompensation"].to_numpy()).rounded(),
         "brier": round(brier(y, p), 4),
-        **{f"calibration_{key}": _estimate(value) for key, value in calibration(y, p).items()},
+        **{f"calibration_{key}": value.rounded() for key, value in calibration(y, p).items()},
     }

@@ -13,10 +13,10 @@ import numpy as np
 
 from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient, write_rows
 from PrognosisLib.errors import InputError
+from PrognosisLib.evaluation.segmentation import dice, hausdorff95
 from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case
 from PrognosisLib.reporting.output import write_atomic
-from PrognosisLib.risk import evaluation
 from PrognosisLib.simulation.anatomy import LABELS
 from PrognosisLib.volume import Volume
 
@@ -120,8 +120,8 @@ def segment_case(pipeline: SpleenPipeline, case: CohortCase) -> tuple[dict[str, 
         key = name.lower()
         row[f"{key}_true_mL"] = float(truth.sum()) * image.grid.voxel_volume_ml
         row[f"{key}_mL"] = float(predicted.sum()) * image.grid.voxel_volume_ml
-        row[f"{key}_dice"] = evaluation.dice(truth, predicted)
-        row[f"{key}_hd95_mm"] = evaluation.hausdorff95(truth, predicted, image.grid.ijk_to_ras)
+        row[f"{key}_dice"] = dice(truth, predicted)
+        row[f"{key}_hd95_mm"] = hausdorff95(truth, predicted, image.grid.ijk_to_ras)
         row[f"{key}_volume_error_percent"] = 100.0 * (row[f"{key}_mL"] / row[f"{key}_true_mL"] - 1.0)
         if mask is not None and mask.volume_ml is not None:
             row[f"{key}_lower_mL"], row[f"{key}_upper_mL"] = mask.volume_ml.lower, mask.volume_ml.upper

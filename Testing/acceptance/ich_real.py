@@ -19,9 +19,9 @@ from ICHExpansionLib.learning.fitting import FILES, load_case
 from ICHExpansionLib.pipeline import ICHPipeline
 from PrognosisLib.cohort import read_cohort
 from PrognosisLib.errors import InputError
+from PrognosisLib.evaluation.segmentation import dice
 from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case, run
-from PrognosisLib.risk.evaluation import dice
 from PrognosisLib.systems import SYSTEMS
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -16,9 +16,9 @@ from variants import Pair, on_grid, slices_of, upside_down
 
 from PrognosisLib.cohort import read_cohort
 from PrognosisLib.errors import InputError
+from PrognosisLib.evaluation.segmentation import dice
 from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case
-from PrognosisLib.risk.evaluation import dice
 from PrognosisLib.systems import SYSTEMS
 from PrognosisLib.volume import Grid, Volume
 from SpleenVolumeLib.pipeline import SpleenPipeline

@@ -20,9 +20,9 @@ from LiverStiffnessLib.learning.fitting import read_case
 from LiverStiffnessLib.pipeline import StiffnessPipeline
 from PrognosisLib.cohort import read_cohort
 from PrognosisLib.errors import InputError
+from PrognosisLib.evaluation.segmentation import dice
 from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case
-from PrognosisLib.risk.evaluation import dice
 from PrognosisLib.systems import SYSTEMS
 from PrognosisLib.volume import Volume
 

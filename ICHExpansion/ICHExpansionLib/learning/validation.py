@@ -12,10 +12,11 @@ import numpy as np
 
 from PrognosisLib.cohort import CohortCase
 from PrognosisLib.errors import InputError
+from PrognosisLib.evaluation.discrimination import auc, compare_auc
+from PrognosisLib.evaluation.segmentation import dice, hausdorff95
 from PrognosisLib.findings import Mask
 from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Stopwatch, silent
-from PrognosisLib.risk.evaluation import auc, compare_auc, dice, hausdorff95
 from PrognosisLib.slicewise.evidence import slab_areas
 from PrognosisLib.volume import Volume, ras_grid, resample
 
@@ -154,7 +155,7 @@ def summarize(rows: Sequence[dict[str, Any]], slices: Sequence[dict[str, Any]]) 
         y = np.array([row[truth] for row in group])
         if len(y) and min(y.sum(), len(y) - y.sum()) >= 2:
             found = auc(y, np.array([row["detection"] for row in group]))
-            figures[name] = {"n": len(y), "with_blood": int(y.sum()), **_rounded(found)}
+            figures[name] = {"n": len(y), "with_blood": int(y.sum()), **found.rounded()}
     return figures
 
 
@@ -209,15 +210,11 @@ def expansion_figures(pipeline: ICHPipeline, rows: Sequence[dict[str, Any]]) -> 
     best = {"image": np.array([expected_outcome(ImageCauses.from_row(row)) for row in told])}
     best["integrated"] = np.array([float(row["true_probability"]) for row in told])
     for name, p in found.items():
-        figures[name] = _rounded(auc(y, p))
+        figures[name] = auc(y, p).rounded()
         if name in best:
             oracle = auc(y, best[name])
-            figures[f"{name}_oracle"] = _rounded(oracle)
+            figures[f"{name}_oracle"] = oracle.rounded()
             figures[f"{name}_share_of_oracle"] = round((figures[name]["value"] - 0.5) / (oracle.value - 0.5), 3)
     test = compare_auc(y, found["integrated"], found["clinical"])
     figures["integrated_against_clinical_p"] = float(f"{test.p:.3g}")
     return {"expansion": figures}
-
-
-def _rounded(value: Any) -> dict[str, float]:
-    return {key: round(float(number), 4) for key, number in value._asdict().items()}

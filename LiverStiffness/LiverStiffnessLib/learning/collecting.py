@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from PrognosisLib.bundles.bundle import Bundle
+from PrognosisLib.evaluation.segmentation import dice
 from PrognosisLib.reporting.output import write_atomic
-from PrognosisLib.risk.evaluation import dice
 from PrognosisLib.volume import Volume
 
 from ..labels import ASCITES, CLASSES, LIVER, SEGMENTS, SPLEEN

@@ -47,7 +47,8 @@ def with_outcomes(
 ) -> tuple[list[PatientFeatures], Outcomes]:
     """Patients with a stiffness and both sequences, and their outcomes in the same order.
 
-    Simulated cases (column true_at_least_3) are labeled with what their signs make of the outcome.
+    Without a column "patient" each examination is of a patient of its own. Simulated cases (column true_at_least_3) are
+    labeled with what their signs make of the outcome.
     """
     patients, rows = [], []
     for one, row in zip(found, values, strict=True):
@@ -64,6 +65,7 @@ def with_outcomes(
         np.array([_number(row.get("age")) for row in rows]),
         np.array([str(row.get("site", "") or "").strip() for row in rows]),
         np.array([_number(row.get("year")) for row in rows]),
+        np.array([str(row.get("patient") or "").strip() or one.case for one, row in zip(patients, rows, strict=True)]),
         np.stack(oracle) if oracle and all(one is not None for one in oracle) else None,
     )
 

@@ -2,7 +2,7 @@
 
 The network stays as it is and the reading of its features is fitted anew in every fold, as the published system fits
 its head on frozen features. Every patient is judged by a reading that never saw a patient of the same fold, year or
-site.
+site, nor another examination of the same patient.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from PrognosisLib.errors import InputError
-from PrognosisLib.risk.evaluation import auc, wilson
+from PrognosisLib.evaluation.discrimination import auc, expected_auc
+from PrognosisLib.evaluation.estimates import wilson
+from PrognosisLib.evaluation.protocols import Protocol, protocols, teachers_of
+from PrognosisLib.evaluation.thresholds import best_point
 
 from ..labels import THRESHOLDS_KPA
 from .ordinal_training import PatientFeatures, fit_reading, score_of
 
-FOLDS = 10
-EARLY_SHARE = 0.7  # of the patients, by year, that teach in the temporal split
 FEWEST = 60  # patients with a measured stiffness, for protocols to mean anything
 FEWEST_EVENTS = 5
 CHILD_YEARS = 18
@@ -29,7 +30,7 @@ SEQUENCES = ("T2", "T1")
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What is known of each patient (n,): stiffness, and NaN, "" or None where a column is missing.
+    """What is known of each examination (n,): stiffness, patient, and NaN, "" or None where a column is missing.
 
     `oracle` (n, t) are a simulated cohort's best possible probabilities; None for real ones.
     """
@@ -38,6 +39,7 @@ class Outcomes:
     age: np.ndarray
     site: np.ndarray
     year: np.ndarray
+    patient: np.ndarray
     oracle: np.ndarray | None = None
 
     @property
@@ -59,21 +61,13 @@ def run_protocols(
     """
     _check(patients, outcomes)
     found: dict[str, Any] = {}
-    folds = np.random.default_rng([seed, 81]).permutation(len(patients)) % FOLDS
-    found["10-fold"] = _figures_by_groups(patients, outcomes, folds, seed, basis)
-    years = outcomes.year
-    if np.isfinite(years).all() and len(np.unique(years)) > 1:
-        cutoff = _cutoff(years)
-        split = np.where(years > cutoff, 0, -1)
-        found["temporal"] = {
-            "tested": f"after {cutoff:.0f}",
-            **_figures_by_groups(patients, outcomes, split, seed, basis),
-        }
-    sites = np.unique(outcomes.site)
-    if len(sites) > 1 and "" not in sites:
-        numbers = np.searchsorted(sites, outcomes.site)
-        found["leave-one-site-out"] = _figures_by_groups(patients, outcomes, numbers, seed, basis)
-        found["leave-one-site-out"]["sites"] = {str(name): int((outcomes.site == name).sum()) for name in sites}
+    for protocol in protocols(outcomes.patient, outcomes.year, outcomes.site, seed=seed):
+        one = found[protocol.name] = _figures_by_groups(patients, outcomes, protocol, seed, basis)
+        if protocol.name == "temporal":
+            one["tested"] = protocol.judged
+        if protocol.name == "leave-one-site-out":
+            names, counts = np.unique(outcomes.site, return_counts=True)
+            one["sites"] = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
     return found
 
 
@@ -91,24 +85,20 @@ def _check(patients: Sequence[PatientFeatures], outcomes: Outcomes) -> None:
         )
 
 
-def _cutoff(years: np.ndarray) -> float:
-    """The last year of the early patients; some are always left for later."""
-    cutoff = float(np.quantile(years, EARLY_SHARE, method="lower"))
-    return cutoff if (years > cutoff).any() else float(np.unique(years)[-2])
-
-
 def _figures_by_groups(
-    patients: Sequence[PatientFeatures], outcomes: Outcomes, groups: np.ndarray, seed: int, basis: np.ndarray | None
+    patients: Sequence[PatientFeatures], outcomes: Outcomes, protocol: Protocol, seed: int, basis: np.ndarray | None
 ) -> dict[str, Any]:
-    """Each group (0, 1, ...) is judged by a reading of all others; group -1 only teaches."""
+    """Each group of the protocol is judged by a reading of all others, at points that were chosen on those."""
+    groups = protocol.groups
     scores = np.full((len(patients), len(THRESHOLDS_KPA)), np.nan)
     points = np.full(scores.shape, np.nan)
     for group in range(int(groups.max()) + 1):
         tested = np.flatnonzero(groups == group)
-        teachers = [patients[n] for n in np.flatnonzero(groups != group)]
+        teaching = teachers_of(groups, outcomes.patient, group)
+        teachers = [patients[n] for n in np.flatnonzero(teaching)]
         model = fit_reading(teachers, SEQUENCES, seed, 0, basis)
         known = model.probabilities(np.array([score_of(model, one) for one in teachers]))
-        own = outcomes.reached[groups != group]
+        own = outcomes.reached[teaching]
         scores[tested] = model.probabilities(np.array([score_of(model, patients[n]) for n in tested]))
         points[tested] = [best_point(own[:, t], known[:, t]) for t in range(len(THRESHOLDS_KPA))]
     judged = np.isfinite(scores[:, 0])
@@ -131,11 +121,11 @@ def figures(outcomes: Outcomes, chances: np.ndarray, points: np.ndarray, rows: n
         found[f"{threshold:g}"] = one
         if min(int(y.sum()), int((~y).sum())) < 2:
             continue
-        one["auc"] = _estimate(auc(y, p))
+        one["auc"] = auc(y, p).rounded()
         called = p >= points[rows, t]
-        one["sensitivity"] = _estimate(wilson(int((called & y).sum()), int(y.sum())))
-        one["specificity"] = _estimate(wilson(int((~called & ~y).sum()), int((~y).sum())))
-        one["accuracy"] = _estimate(wilson(int((called == y).sum()), len(y)))
+        one["sensitivity"] = wilson(int((called & y).sum()), int(y.sum())).rounded()
+        one["specificity"] = wilson(int((~called & ~y).sum()), int((~y).sum())).rounded()
+        one["accuracy"] = wilson(int((called == y).sum()), len(y)).rounded()
         if outcomes.oracle is not None:
             one |= _against_oracle(y, p, outcomes.oracle[rows, t])
     return found
@@ -146,36 +136,9 @@ def _against_oracle(y: np.ndarray, p: np.ndarray, best: np.ndarray) -> dict[str,
     top = auc(y, best)
     expected = [expected_auc(best, score) for score in (p, best)]
     return {
-        "auc_oracle": _estimate(top),
+        "auc_oracle": top.rounded(),
         "share_of_oracle": round((auc(y, p).value - 0.5) / (top.value - 0.5), 3),
         "expected_auc": round(expected[0], 4),
         "expected_auc_oracle": round(expected[1], 4),
         "expected_share_of_oracle": round((expected[0] - 0.5) / (expected[1] - 0.5), 3),
     }
-
-
-def expected_auc(chance: np.ndarray, score: np.ndarray) -> float:
-    """AUC over all outcomes that patients of these true probabilities may have."""
-    order = np.argsort(score, kind="stable")
-    p, ranked = chance[order], score[order]
-    above = np.cumsum(1 - p)
-    starts = np.searchsorted(ranked, ranked, side="left")
-    ends = np.searchsorted(ranked, ranked, side="right")
-    padded = np.concatenate([[0.0], above])
-    below = 0.5 * (padded[starts] + padded[ends])
-    below = below - 0.5 * (1 - p)  # a patient is no pair with itself
-    pairs = p.sum() * (1 - p).sum() - (p * (1 - p)).sum()
-    return float((p * below).sum() / pairs)
-
-
-def best_point(y: np.ndarray, chance: np.ndarray) -> float:
-    """The probability with the largest sum of sensitivity and specificity (Youden, Cancer 1950;3:32)."""
-    if y.all() or not y.any():
-        return 0.5
-    tried = np.unique(np.quantile(chance, np.linspace(0.02, 0.98, 97)))
-    sums = [np.mean(chance[y] >= point) + np.mean(chance[~y] < point) for point in tried]
-    return float(tried[int(np.argmax(sums))])
-
-
-def _estimate(one: Any) -> dict[str, float]:
-    return {name: round(float(getattr(one, name)), 4) for name in ("value", "lower", "upper")}

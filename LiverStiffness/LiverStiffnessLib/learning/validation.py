@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from PrognosisLib.evaluation.thresholds import best_point
+
 from ..labels import SEGMENTS, THRESHOLDS_KPA
 from ..measuring.ordinal import OrdinalModel
 from ..measuring.readout import Readout
 from .ordinal_training import PatientFeatures, score_of
-from .protocols import Outcomes, best_point, figures
+from .protocols import Outcomes, figures
 
 SMALLEST_TRUE_ML = {"liver": 1.0, "spleen": 5.0, "ascites": 50.0}
 

@@ -14,7 +14,7 @@ from LiverStiffnessLib.labels import THRESHOLDS_KPA
 from LiverStiffnessLib.learning import ordinal_training
 from LiverStiffnessLib.learning.ordinal_training import PatientFeatures, fit_reading, score_of
 from LiverStiffnessLib.measuring.ordinal import OrdinalModel, SliceInput
-from PrognosisLib.risk.evaluation import auc
+from PrognosisLib.evaluation.discrimination import auc
 
 WIDTH = 5
 TELLS, LURES = 1, 3  # features that follow the stiffness, and one that is large and tells nothing

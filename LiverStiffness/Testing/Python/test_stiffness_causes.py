@@ -29,7 +29,7 @@ from LiverStiffnessLib.simulation.patients import draw_clinical, draw_examinatio
 from LiverStiffnessLib.simulation.protocols import HOSPITALS, SITES
 from PrognosisLib.clinical import check_clinical
 from PrognosisLib.clinical_fields import FIELDS
-from PrognosisLib.risk.evaluation import auc
+from PrognosisLib.evaluation.discrimination import auc
 
 COHORT = 1500
 THREE = THRESHOLDS_KPA.index(3.0)

@@ -18,10 +18,10 @@ from LiverStiffnessLib.segmenting import network
 from LiverStiffnessLib.simulation.causes import oracle
 from LiverStiffnessLib.simulation.patients import Examination, draw_examination, examine
 from PrognosisLib.errors import InputError
+from PrognosisLib.evaluation.segmentation import dice
 from PrognosisLib.findings import Findings
 from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case, run
-from PrognosisLib.risk.evaluation import dice
 from PrognosisLib.systems import SYSTEMS
 from PrognosisLib.volume import Volume
 

@@ -1,4 +1,4 @@
-"""Risk models and their statistics. Models need numpy alone; fitting.py and evaluation.py are imported late."""
+"""Risk models. Predicting needs numpy alone; fitting.py is imported late. Their statistics are in `evaluation`."""
 
 from .models import CoxModel, LogisticModel, Predictor, parse_json, readable_json
 

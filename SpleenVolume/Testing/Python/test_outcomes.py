@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from PrognosisLib.errors import BundleError, InputError
+from PrognosisLib.evaluation.survival import kaplan_meier
 from PrognosisLib.findings import SIMULATED
 from PrognosisLib.risk import CoxModel, LogisticModel, parse_json, readable_json
-from PrognosisLib.risk.evaluation import kaplan_meier
 from SpleenVolumeLib.outcomes import FOLLOW_UP_MONTHS, PREDICTORS, fit_outcomes, group_curves, predictor_values
 
 CLINICAL = {

@@ -1,0 +1,165 @@
+"""Times to an event with censoring: C-index, Kaplan-Meier curves, log-rank test, hazard ratio, Brier score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ..errors import InputError
+from .estimates import Z_95, Comparison, Estimate, bootstrap, bootstrap_draws, checked_survival
+
+
+def _concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> float:
+    """Harrell's C-index; NaN where no two patients can be compared."""
+    from lifelines.utils import concordance_index
+
+    try:
+        return float(concordance_index(time, -risk, event))
+    except ZeroDivisionError:
+        return float("nan")
+
+
+def c_index(
+    time: np.ndarray,
+    event: np.ndarray,
+    risk: np.ndarray,
+    patients: np.ndarray | None = None,
+    repeats: int = 200,
+    seed: int = 0,
+) -> Estimate:
+    """Harrell's C-index of a risk that rises with the hazard (lifelines), with a patient bootstrap.
+
+    Raises:
+        InputError: values that are not finite, or no two patients that can be compared.
+    """
+    time, event, risk = checked_survival(time, event, risk)
+    value = _concordance(time, event, risk)
+    if np.isnan(value):
+        raise InputError("a C-index needs at least two patients who can be compared; there are no events to rank.")
+    groups = np.arange(len(time)) if patients is None else np.asarray(patients)
+    return Estimate(
+        value, *bootstrap(lambda rows: _concordance(time[rows], event[rows], risk[rows]), groups, repeats, seed)
+    )
+
+
+def compare_c_index(
+    time: np.ndarray,
+    event: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    patients: np.ndarray | None = None,
+    repeats: int = 200,
+    seed: int = 0,
+) -> Comparison:
+    """Difference of two C-indexes on the same patients; interval and normal test from a paired patient bootstrap."""
+    time, event, first, second = checked_survival(time, event, first, second)
+    groups = np.arange(len(time)) if patients is None else np.asarray(patients)
+
+    def difference(rows: np.ndarray) -> float:
+        values = [_concordance(time[rows], event[rows], risk[rows]) for risk in (first, second)]
+        return values[0] - values[1]
+
+    value = difference(np.arange(len(time)))
+    if np.isnan(value):
+        raise InputError("a C-index needs at least two patients who can be compared; there are no events to rank.")
+    draws = bootstrap_draws(difference, groups, repeats, seed)
+    draws = draws[np.isfinite(draws)]
+    spread = float(draws.std(ddof=1)) if len(draws) > 1 else 0.0
+    z = value / spread if spread > 1e-12 else 0.0
+    lower, upper = (value, value) if spread == 0 else map(float, np.percentile(draws, [2.5, 97.5]))
+    return Comparison(value, lower, upper, z, float(2 * stats.norm.sf(abs(z))))
+
+
+class SurvivalCurve(NamedTuple):
+    """Kaplan-Meier estimate: step times (t,) from 0, survival and its interval (t,), median (inf when not reached)."""
+
+    times: np.ndarray
+    survival: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    median: float
+
+    def at(self, time: float) -> Estimate:
+        """Survival at a time; after the last one it is that of the last."""
+        step = int(np.searchsorted(self.times, time, side="right")) - 1
+        return Estimate(float(self.survival[step]), float(self.lower[step]), float(self.upper[step]))
+
+
+def kaplan_meier(time: np.ndarray, event: np.ndarray) -> SurvivalCurve:
+    """Kaplan-Meier curve with the log(-log) interval (lifelines)."""
+    from lifelines import KaplanMeierFitter
+
+    fitted = KaplanMeierFitter().fit(time, event)
+    band = fitted.confidence_interval_survival_function_.to_numpy()
+    return SurvivalCurve(
+        fitted.survival_function_.index.to_numpy(float),
+        fitted.survival_function_.to_numpy()[:, 0],
+        band[:, 0],
+        band[:, 1],
+        float(fitted.median_survival_time_),
+    )
+
+
+def at_risk(time: np.ndarray, moments: Sequence[float]) -> np.ndarray:
+    """How many patients are still followed just before each moment (m,), for the table below a curve."""
+    time = np.sort(np.asarray(time, float))
+    return len(time) - np.searchsorted(time, np.asarray(moments, float), side="left")
+
+
+def log_rank(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    """Chi-squared and p value of the log-rank test between two or more groups (lifelines)."""
+    from lifelines.statistics import multivariate_logrank_test
+
+    result = multivariate_logrank_test(np.asarray(time), np.asarray(group), np.asarray(event))
+    return float(result.test_statistic), float(result.p_value)
+
+
+def hazard_ratio(time: np.ndarray, event: np.ndarray, x: np.ndarray) -> Estimate:
+    """Hazard ratio for one unit more of `x`, or of group 1 against 0 (Cox model, lifelines).
+
+    Raises:
+        InputError: `x` does not vary, or the model does not converge.
+    """
+    import pandas
+    from lifelines import CoxPHFitter
+    from lifelines.exceptions import ConvergenceError
+
+    time, event, x = checked_survival(time, event, x)
+    if np.ptp(x) == 0:
+        raise InputError("a hazard ratio needs values that differ.")
+    try:
+        fitted = CoxPHFitter().fit(pandas.DataFrame({"time": time, "event": event, "x": x}), "time", "event")
+    except ConvergenceError as error:
+        raise InputError(f"the hazard ratio cannot be estimated, perhaps for want of events ({error}).") from error
+    center, error = float(fitted.params_.iloc[0]), float(fitted.standard_errors_.iloc[0])
+    return Estimate(*(float(np.exp(center + side * Z_95 * error)) for side in (0, -1, 1)))
+
+
+def brier_at(time: np.ndarray, event: np.ndarray, risk: np.ndarray, horizon: float) -> float:
+    """Brier score of the probability of an event until `horizon`.
+
+    Those censored before are made up for by weights from the Kaplan-Meier curve of censoring (Graf et al., Stat Med
+    1999;18:2529).
+
+    Raises:
+        InputError: nobody is followed until the horizon.
+    """
+    time, event, risk = checked_survival(time, event, risk)
+    if (time >= horizon).sum() == 0:
+        raise InputError(f"nobody is followed until {horizon:g}; choose an earlier time.")
+    uncensored = kaplan_meier(time, 1 - event)
+
+    def still(moments: np.ndarray) -> np.ndarray:
+        """Probability of not being censored before each moment."""
+        step = np.searchsorted(uncensored.times, moments, side="left") - 1
+        return uncensored.survival[np.maximum(step, 0)]
+
+    early = (time <= horizon) & (event == 1)
+    late = time > horizon
+    weight = np.zeros(len(time))
+    weight[early] = 1 / still(time[early])
+    weight[late] = 1 / uncensored.at(horizon).value
+    return float(np.mean(weight * (risk - early) ** 2))
