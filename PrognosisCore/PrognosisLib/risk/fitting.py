@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,32 +158,75 @@ def fit_logistic(
 def forward_selection(
     frame: pandas.DataFrame, outcome_column: str, candidates: Sequence[Predictor], p_to_enter: float = 0.05
 ) -> list[tuple[Predictor, float]]:
-    """Predictors that enter a logistic regression one by one, each with the p value at which it did.
-
-    At every step the candidate whose likelihood-ratio test has the smallest p value enters, until none is below
-    `p_to_enter`. The p values are those of the selection: they are too small for inference.
+    """Predictors that enter a logistic regression one by one, each with the p value at which it did; see `_select`.
 
     Raises:
         InputError: missing values, a constant candidate, or too few events for all candidates.
     """
     import statsmodels.api as sm
-    from scipy.stats import chi2
 
     y = frame[outcome_column].to_numpy().astype(float)
     events = int(y.sum())
     _, x = _prepare(frame, (outcome_column,), candidates, min(events, len(y) - events))
     x = (x - x.mean(axis=0)) / x.std(axis=0)
+
+    def likelihood(chosen: list[int]) -> float:
+        design = sm.add_constant(x[:, chosen]) if chosen else np.ones((len(y), 1))
+        return float(sm.Logit(y, design).fit(disp=0).llf)
+
+    return _select(candidates, likelihood, p_to_enter)
+
+
+def forward_selection_cox(
+    frame: pandas.DataFrame, duration: str, event: str, candidates: Sequence[Predictor], p_to_enter: float = 0.05
+) -> list[tuple[Predictor, float]]:
+    """Predictors that enter a Cox model (lifelines) one by one, each with the p value at which it did; see `_select`.
+
+    Raises:
+        InputError: missing values, a constant candidate, too few events for all candidates, or no convergence.
+    """
+    from lifelines import CoxPHFitter
+    from lifelines.exceptions import ConvergenceError
+
+    events = int(frame[event].to_numpy().astype(bool).sum())
+    table, x = _prepare(frame, (duration, event), candidates, events)
+    names = [one.name for one in candidates]
+    table[names] = (x - x.mean(axis=0)) / x.std(axis=0)
+
+    def likelihood(chosen: list[int]) -> float:
+        # lifelines fits nothing without predictors; the test of any one tells how far below its fit that would be
+        columns = [names[n] for n in chosen or [0]]
+        try:
+            fitted = CoxPHFitter().fit(table[[duration, event, *columns]], duration, event)
+        except ConvergenceError as error:
+            raise InputError(f"the Cox model did not converge; are two predictors the same? ({error})") from error
+        below = 0.0 if chosen else fitted.log_likelihood_ratio_test().test_statistic / 2
+        return float(fitted.log_likelihood_ - below)
+
+    return _select(candidates, likelihood, p_to_enter)
+
+
+def _select(
+    candidates: Sequence[Predictor], likelihood: Callable[[list[int]], float], p_to_enter: float
+) -> list[tuple[Predictor, float]]:
+    """At every step the candidate whose likelihood-ratio test has the smallest p value enters, until none is below
+    `p_to_enter`. The p values are those of the selection: they are too small for inference.
+
+    Args:
+        likelihood: log likelihood of the model with these candidates, by number.
+    """
+    from scipy.stats import chi2
+
     chosen: list[int] = []
     found: list[tuple[Predictor, float]] = []
-    likelihood = float(sm.Logit(y, np.ones((len(y), 1))).fit(disp=0).llf)
+    reached = likelihood([])
     while len(chosen) < len(candidates):
-        rest = [n for n in range(len(candidates)) if n not in chosen]
-        fits = {n: float(sm.Logit(y, sm.add_constant(x[:, [*chosen, n]])).fit(disp=0).llf) for n in rest}
-        best = max(rest, key=fits.__getitem__)
-        p = float(chi2.sf(2 * (fits[best] - likelihood), 1))
+        fits = {n: likelihood([*chosen, n]) for n in range(len(candidates)) if n not in chosen}
+        best = max(fits, key=fits.__getitem__)
+        p = float(chi2.sf(2 * (fits[best] - reached), 1))
         if p >= p_to_enter:
             break
         chosen.append(best)
         found.append((candidates[best], p))
-        likelihood = fits[best]
+        reached = fits[best]
     return found
