@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from .batch.command import add_batch
 from .errors import Cancelled, InputError, WorkerError
 from .systems import SYSTEMS, System, import_installed, series_option
 
@@ -32,6 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser, metavar="COMMAND")
     for system in SYSTEMS.values():
         _add_run(commands, system)
+    add_batch(commands, _Parser, _add_settings)
     for name, text in (
         ("simulate", "write simulated patients: images, truth masks, clinical values, outcomes, cohort.csv"),
         ("train", "train a system's networks and risk models into a model bundle"),
@@ -66,6 +68,11 @@ def _add_run(commands: argparse._SubParsersAction, system: System) -> None:
     for role in system.roles:
         text = f"which series of a DICOM folder for --{role.name}"
         one.add_argument(series_option(system, role), dest=f"series_{role.name}", metavar="UID", help=text)
+    _add_settings(one, system)
+    one.set_defaults(run=_run_system)
+
+
+def _add_settings(one: argparse.ArgumentParser, system: System) -> None:
     group = one.add_argument_group("settings")
     for name, value in system.library("pipeline").default_settings().items():
         read, kind = _setting(value, value is None or name in system.optional_settings)
@@ -77,7 +84,6 @@ def _add_run(commands: argparse._SubParsersAction, system: System) -> None:
             metavar="VALUE",
             help=kind.replace("%", "%%"),
         )
-    one.set_defaults(run=_run_system)
 
 
 def _setting(default: Any, may_be_none: bool) -> tuple[Callable[[str], Any], str]:

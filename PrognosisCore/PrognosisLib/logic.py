@@ -5,10 +5,10 @@ Used by the panel (start, poll, cancel), by scripts (process), by the command li
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
@@ -22,6 +22,10 @@ from .pipeline import Case, Pipeline, silent
 from .pipeline import Progress as ProgressCallback
 from .scene.tables import isResultsTable, lackOf, noteLack
 from .systems import System
+
+if TYPE_CHECKING:
+    from .batch.runner import BatchRun, BatchSummary
+    from .worker import Worker
 
 # Key of the flag that stands in place of results which could not be brought up to date.
 NOT_MEASURED = "not_measured"
@@ -59,6 +63,8 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         ScriptedLoadableModuleLogic.__init__(self)
         VTKObservationMixin.__init__(self)
         self.bundlePath: Path | None = None
+        # A batch has a worker of its own, so that the user can go on with the application's.
+        self.ownWorker: Worker | None = None
         self._pending: _Pending | None = None
         self._pipelines: dict[Path, Pipeline] = {}
 
@@ -133,10 +139,53 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return self._pending is not None
 
     @property
-    def worker(self) -> Any:
+    def worker(self) -> Worker:
         from .worker import shared_worker
 
-        return shared_worker()
+        return shared_worker() if self.ownWorker is None else self.ownWorker
+
+    # Many cases
+
+    def startBatch(
+        self,
+        cohort: Path,
+        output: Path,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        jobs: int = 1,
+        dask: str | None = None,
+        full: bool = False,
+        retry: bool = False,
+        onNotice: Callable[[str], None] = lambda text: None,
+    ) -> BatchRun:
+        """Start a batch and return at once; call its `pollProcess` from a timer until it gives a BatchSummary.
+
+        Args:
+            cohort: a CSV, a folder of images, or a tree of DICOM studies (docs/batch.md).
+            output: folder of the batch; one that was interrupted goes on.
+            settings: the system's settings by name.
+            jobs: processes. In Slicer it is one: the cases pass through the scene, beside what the user has there.
+            dask: address of a Dask scheduler, on whose workers the cases run instead.
+            full: scene and report of each case, too; in Slicer the report only.
+            retry: run cases again that have failed.
+            onNotice: called with sentences about the cohort.
+
+        Raises:
+            InputError: settings, bundle or folder are unfit, or a batch is under way in the folder.
+        """
+        from .batch import start_batch
+
+        where = {"jobs": jobs, "dask": dask}
+        how = {"full": full, "retry": retry, "on_notice": onNotice}
+        return start_batch(self.system, cohort, output, settings, self.bundlePath, **where, **how)
+
+    def processBatch(
+        self, cohort: Path, output: Path, *args: Any, onProgress: ProgressCallback = silent, **kwargs: Any
+    ) -> BatchSummary:
+        """Run a batch and wait for it; arguments and errors as `startBatch` has them. Opens no dialog."""
+        from .batch import wait
+
+        return wait(self.startBatch(cohort, output, *args, **kwargs), onProgress)
 
     # Measuring what is in the scene
 
@@ -199,11 +248,7 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def checkSettings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings given over the system's defaults; an unknown name is refused."""
-        defaults = self.system.library("pipeline").default_settings()
-        unknown = sorted(set(settings) - set(defaults))
-        if unknown:
-            raise InputError(f"The setting '{unknown[0]}' is not known; the settings are: {', '.join(defaults)}.")
-        return {**defaults, **settings}
+        return self.system.complete_settings(settings)
 
     @property
     def currentBundle(self) -> Path:

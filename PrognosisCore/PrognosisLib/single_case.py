@@ -78,22 +78,39 @@ def compute_case(
     """
     system.check_roles(images)
     check_clinical(clinical, system.clinical_fields)
+    logic, nodes = open_case(system, images, clinical, bundle=bundle, series=series, on_progress=on_progress)
+    if segmentation_file is None:
+        return logic, logic.process(nodes, clinical, settings, onProgress=on_progress)
+    from . import scene
+
+    return logic, logic.measure(nodes, scene.loadSegmentation(segmentation_file), clinical, settings)
+
+
+def open_case(
+    system: System,
+    images: Mapping[str, Path],
+    clinical: Mapping[str, Any],
+    *,
+    bundle: Path | None = None,
+    series: Mapping[str, str | None] | None = None,
+    on_progress: Progress = silent,
+) -> tuple[SystemLogic, dict[str, Any]]:
+    """The module's logic, and a node by role for each image, in a scene as `compute_case` has it.
+
+    Raises:
+        InputError: unfit images or values.
+    """
     on_progress(0.0, "Reading the images")
     volumes = read_images(system, images, series)
     headless.start()
-    import slicer
-
-    from . import scene
-
     if not headless.isRunningInSlicer():
         slicer.mrmlScene.Clear(0)
     headless.loadModule(system.module)
+        import slicer
+
     logic = getattr(import_module(system.module), f"{system.module}Logic")()
     logic.bundlePath = bundle
-    nodes = add_nodes(system, volumes)
-    if segmentation_file is None:
-        return logic, logic.process(nodes, clinical, settings, onProgress=on_progress)
-    return logic, logic.measure(nodes, scene.loadSegmentation(segmentation_file), clinical, settings)
+    return logic, add_nodes(system, volumes)
 
 
 def sources_of(images: Mapping[str, Path], segmentation_file: Path | None) -> dict[str, Path]:

@@ -5,7 +5,7 @@ Plain data: naming a system here imports nothing of it. A module of another exte
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
@@ -94,6 +94,14 @@ class System:
         if not any(role.name in names for role in self.roles):
             *some, last = (f"a {role.title}" for role in self.roles)
             raise InputError(f"Choose {', '.join(some)} or {last} volume; one of them is needed.")
+
+    def complete_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings given over the system's defaults. Raises InputError where one is not known."""
+        defaults = self.library("pipeline").default_settings()
+        unknown = sorted(set(settings) - set(defaults))
+        if unknown:
+            raise InputError(f"The setting '{unknown[0]}' is not known; the settings are: {', '.join(defaults)}.")
+        return {**defaults, **settings}
 
     def library(self, submodule: str) -> Any:
         """A submodule of the system's library, imported on demand."""

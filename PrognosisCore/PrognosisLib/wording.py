@@ -60,3 +60,13 @@ def result_text(row: Measurement) -> str:
     """Value, unit and interval in one: "312 mL (298 to 326)", "high", "not available"."""
     interval = interval_text(row)
     return f"{value_text(row)} ({interval})" if interval else value_text(row)
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as a person says it: "4 s", "2 min", "3.5 h", "12 h"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 10 else f"{round(hours)} h"

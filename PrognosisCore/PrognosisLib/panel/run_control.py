@@ -12,6 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import Cancelled, InputError, WorkerError
+from ..wording import duration_text
 
 POLL_MS = 100
 # Before this share is done, or in the first seconds, an estimate of the time left would be a guess.
@@ -139,15 +140,10 @@ class RunControl:
         elapsed = time.monotonic() - self._startedAt
         if fraction >= KNOWN_FRACTION and elapsed >= KNOWN_SECONDS:
             message = _("{stage}, about {time} left").format(
-                stage=message, time=_spoken(elapsed * (1.0 - fraction) / fraction)
+                stage=message, time=duration_text(elapsed * (1.0 - fraction) / fraction)
             )
         self.say(message)
 
 
 def _raise(error: Exception) -> None:
     raise error
-
-
-def _spoken(seconds: float) -> str:
-    """A duration as a person says it: "4 s", "2 min"."""
-    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"

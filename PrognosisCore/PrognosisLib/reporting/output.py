@@ -7,8 +7,10 @@ import errno
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from ..errors import InputError
 
@@ -22,7 +24,7 @@ def disk_full_error(folder: Path) -> InputError:
     return InputError(f"The disk that holds '{folder}' is full; free some space or choose another output folder.")
 
 
-def _write_error(error: OSError, folder: Path) -> Exception:
+def write_error(error: OSError, folder: Path) -> Exception:
     """The InputError that says what a user can do about a failed write; other errors as they are."""
     if error.errno in FULL:
         return disk_full_error(folder)
@@ -37,20 +39,32 @@ def write_atomic(path: Path, data: str | bytes) -> Path:
     Raises:
         InputError: the disk is full or the folder cannot be written to.
     """
+    with move_into_place(path) as file:
+        file.write(data.encode("utf-8") if isinstance(data, str) else data)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def move_into_place(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into piece by piece, which takes the place of `path` when the block succeeds.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written to; an older file is then still there.
+    """
     path = Path(path)
-    content = data.encode("utf-8") if isinstance(data, str) else data
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open(temporary, "xb") as file:
-            file.write(content)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _write_error(error, path.parent) from error
+        raise write_error(error, path.parent) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return path
 
 
 class OutputFolder:
@@ -80,7 +94,7 @@ class OutputFolder:
             self.folder.mkdir()
         except OSError as error:
             self._clean(failed=True)
-            raise _write_error(error, self.target.parent) from error
+            raise write_error(error, self.target.parent) from error
         return self.folder
 
     def __exit__(
@@ -94,7 +108,7 @@ class OutputFolder:
             elif self._is_full_disk(error):
                 raise disk_full_error(self.target) from error
         except OSError as problem:
-            raise _write_error(problem, self.target) from problem
+            raise write_error(problem, self.target) from problem
         finally:
             self._clean(failed=not done)
 
