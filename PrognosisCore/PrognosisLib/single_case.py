@@ -76,8 +76,6 @@ def compute_case(
         InputError: unfit images, values or settings.
         WorkerError: the computation failed.
     """
-    system.check_roles(images)
-    check_clinical(clinical, system.clinical_fields)
     logic, nodes = open_case(system, images, clinical, bundle=bundle, series=series, on_progress=on_progress)
     if segmentation_file is None:
         return logic, logic.process(nodes, clinical, settings, onProgress=on_progress)
@@ -100,14 +98,16 @@ def open_case(
     Raises:
         InputError: unfit images or values.
     """
+    system.check_roles(images)
+    check_clinical(clinical, system.clinical_fields)
     on_progress(0.0, "Reading the images")
     volumes = read_images(system, images, series)
     headless.start()
     if not headless.isRunningInSlicer():
-        slicer.mrmlScene.Clear(0)
-    headless.loadModule(system.module)
         import slicer
 
+        slicer.mrmlScene.Clear(0)
+    headless.loadModule(system.module)
     logic = getattr(import_module(system.module), f"{system.module}Logic")()
     logic.bundlePath = bundle
     return logic, add_nodes(system, volumes)
