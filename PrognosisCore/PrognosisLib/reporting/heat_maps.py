@@ -51,12 +51,12 @@ def heat_map_picture(
         axes = figure.add_axes((left / size[0], foot / size[1], tile / size[0], height / size[1]))
         draw_slice(axes, volume, masks, AXIAL, position, low, high, window, named=False)
         draw_heat(axes, heat_map, position, low, high)
-    _color_bar(figure, heat_map.name, edge)
+    color_bar(figure, heat_map.name, edge)
     figure.text(edge / size[0], 0.08 / size[1], window_note(volume, window), fontsize=SMALL, color=INK, va="bottom")
     return figure
 
 
-def _color_bar(figure: Figure, name: str, edge: float) -> None:
+def color_bar(figure: Figure, name: str, edge: float) -> None:
     """At the lower left, over the note about the window, with words beside it."""
     width, height = figure.get_size_inches()
     bar = figure.add_axes(((edge + 0.05) / width, 0.58 / height, 2.0 / width, 0.13 / height))

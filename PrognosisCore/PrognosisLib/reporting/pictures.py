@@ -56,14 +56,14 @@ def slice_pictures(
     edge, gap, title, foot = 0.12, 0.15, 0.28, 0.30 + 0.2 * _legend_rows(masks, width)
     scale = (width - 2 * edge - 2 * gap) / (2 * side[0] + side[1])
     tallest = scale * max(side[1], side[2])
-    figure = _figure(width, tallest + title + foot)
+    figure = new_figure(width, tallest + title + foot)
     x = edge
     for view in (AXIAL, CORONAL, SAGITTAL):
         size = scale * side[view.horizontal], scale * side[view.vertical]
-        axes = _axes(figure, x, foot + tallest - size[1], *size)
+        axes = place_axes(figure, x, foot + tallest - size[1], *size)
         draw_slice(axes, volume, masks, view, float(center[view.normal]), low, high, window)
         x += size[0] + gap
-    _footer(figure, masks, window_note(volume, window), edge)
+    footer(figure, masks, window_note(volume, window), edge)
     return figure
 
 
@@ -78,22 +78,22 @@ def montage(volume: Volume, mask: Mask, window: tuple[float, float] | None = (40
     tile = (width - 2 * edge - (columns - 1) * gap) / columns
     scale = tile / side[0]
     height = scale * side[1]
-    figure = _figure(width, rows * (height + title) + (rows - 1) * gap + foot)
+    figure = new_figure(width, rows * (height + title) + (rows - 1) * gap + foot)
     count = columns * rows
     positions = top - (np.arange(count) + 0.5) * (top - bottom) / count
     for n, position in enumerate(positions):
         row, column = divmod(n, columns)
         y = foot + (rows - 1 - row) * (height + title + gap)
-        axes = _axes(figure, edge + column * (tile + gap), y, tile, height)
+        axes = place_axes(figure, edge + column * (tile + gap), y, tile, height)
         draw_slice(axes, volume, [mask], AXIAL, float(position), low, high, window, named=False)
-    _footer(figure, [mask], window_note(volume, window), edge)
+    footer(figure, [mask], window_note(volume, window), edge)
     return figure
 
 
 def surface_figure(masks: Sequence[Mask], inches: float = 3.6) -> Figure:
     """3D view from anterior-left with orientation letters."""
-    figure = _figure(inches, inches + 0.28)
-    draw_surface(_axes(figure, 0, 0, inches, inches), masks)
+    figure = new_figure(inches, inches + 0.28)
+    draw_surface(place_axes(figure, 0, 0, inches, inches), masks)
     return figure
 
 
@@ -129,18 +129,18 @@ def overview(
     room = page[1] - head - 2 * band - foot - chart_height - gap
     scale = min((page[0] - 2 * edge - gap) / (side[0] + side[1]), room / (side[1] + side[2]))
     left = (page[0] - gap - scale * (side[0] + side[1])) / 2.0
-    figure = _figure(*page)
+    figure = new_figure(*page)
     _heading(figure, title or findings.system, page, edge, findings.is_simulated)
     top = page[1] - head - band
     bottom = top - scale * side[1] - band - scale * side[2]
     right = left + scale * side[0] + gap
     places = {AXIAL: (left, top - scale * side[1]), CORONAL: (left, bottom), SAGITTAL: (right, bottom)}
     for view, place in places.items():
-        axes = _axes(figure, *place, scale * side[view.horizontal], scale * side[view.vertical])
+        axes = place_axes(figure, *place, scale * side[view.horizontal], scale * side[view.vertical])
         draw_slice(axes, volume, findings.masks, view, float(center[view.normal]), low, high, window)
     square = scale * side[1]
-    draw_surface(_axes(figure, right, top - square, square, square), findings.masks)
-    _footer(figure, findings.masks, window_note(volume, window), edge, bottom - 0.1)
+    draw_surface(place_axes(figure, right, top - square, square, square), findings.masks)
+    footer(figure, findings.masks, window_note(volume, window), edge, bottom - 0.1)
     if charts:
         _chart_panel(figure, charts[0], page, edge)
     return figure
@@ -154,13 +154,13 @@ def to_image(figure: Figure, dpi: int = 150) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+def place_axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
     """Axes placed in inches."""
     w, h = figure.get_size_inches()
     return figure.add_axes((x / w, y / h, width / w, height / h))
@@ -176,7 +176,7 @@ def _legend_columns(masks: Sequence[Mask], width: float) -> int:
     return max(1, min(len(masks), int((width - 0.5) / (0.55 + 0.085 * longest))))
 
 
-def _footer(figure: Figure, masks: Sequence[Mask], note: str, edge: float, top: float | None = None) -> None:
+def footer(figure: Figure, masks: Sequence[Mask], note: str, edge: float, top: float | None = None) -> None:
     """Which color is which segment, and the note; they hang from `top` inches or stand at the lower edge."""
     width, height = figure.get_size_inches()
     rows = _legend_rows(masks, width)
@@ -223,7 +223,7 @@ def _heading(figure: Figure, title: str, page: tuple[float, float], edge: float,
 
 
 def _chart_panel(figure: Figure, chart: Sequence[Curve], page: tuple[float, float], edge: float) -> None:
-    axes = _axes(figure, edge + 0.6, 0.75, 4.2, 2.0)
+    axes = place_axes(figure, edge + 0.6, 0.75, 4.2, 2.0)
     handles = draw_chart(axes, chart, wrap=28)
     legend = axes.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=SMALL, frameon=False, borderaxespad=0.0

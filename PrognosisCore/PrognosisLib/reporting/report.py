@@ -1,7 +1,7 @@
 """The report, the results table and the provenance of one run, as files.
 
-The report is one HTML file without scripts or links: pictures are embedded, and everything that came from outside is
-escaped. It names no patient and no file unless asked to.
+The report is one HTML file without scripts: pictures are embedded, and everything that came from outside is escaped.
+It names no patient and no file unless asked to. That of a cine has a film beside it, to which it links.
 """
 
 from __future__ import annotations
@@ -19,13 +19,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..clinical_fields import FIELDS, ClinicalField
+from ..errors import InputError
 from ..findings import SIMULATED, Findings, Flag, Interval, Measurement
+from ..images.cine.cine import Cine
 from ..volume import Volume
 from ..wording import interval_text, value_text
 from .output import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from .cine_view import CineView
 
 COLUMNS = ("quantity", "value", "unit", "lower", "upper", "method", "note")
 SEVERITIES = {"error": "Error", "warning": "Warning", "info": "Note"}
@@ -56,7 +60,7 @@ class Picture:
 def write_report(
     folder: Path,
     findings: Findings,
-    volume: Volume,
+    volume: Volume | Cine,
     provenance: Mapping[str, Any],
     clinical: Mapping[str, Any],
     bundle_card: str = "",
@@ -67,9 +71,10 @@ def write_report(
     window: tuple[float, float] | None = None,
     show_names: bool = False,
 ) -> Path:
-    """Write report.html into an existing folder.
+    """Write report.html into an existing folder; for a cine also cine.mp4, or cine.gif (see cine_file.py).
 
     Args:
+        volume: the image that the findings are of.
         provenance: JSON-able; "inputs" ({role: {"name", "sha256"}}), "seconds" ({stage: s}) and "date" have a place of
             their own, the rest is listed.
         clinical: the values used, by key, as checked or as {"value", "unit"}.
@@ -92,6 +97,7 @@ def write_report(
         trim_blocks=True,
     )
     environment.filters["words"] = _words
+    drawn = _draw(Path(folder), findings, volume, window)
     made_with = {key: part for key, part in provenance.items() if key not in _PLACED and part not in ({}, [], "", None)}
     html = environment.get_template("report.html").render(
         title=title or f"{_words(findings.system)} report",
@@ -102,7 +108,9 @@ def write_report(
         simulated=findings.is_simulated,
         summary=findings.summary,
         flags=[_flag(flag) for flag in _worst_first(findings.flags)],
-        pictures=[*slice_images(findings, volume, window), *heat_map_images(findings, volume, window)],
+        pictures=drawn.pictures,
+        film=drawn.film,
+        undrawn=drawn.why_none,
         charts=chart_images(findings),
         groups=_groups(findings.measurements),
         clinical=[_clinical(key, value) for key, value in clinical.items() if value is not None],
@@ -131,6 +139,55 @@ def first_picture(
         wide=True,
         dpi=dpi,
     )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What is seen of the image: pictures, the name of the film beside the report, or why there is none."""
+
+    pictures: list[Picture]
+    film: str = ""
+    why_none: str = ""
+
+
+def _draw(folder: Path, findings: Findings, volume: Volume | Cine, window: tuple[float, float] | None) -> _Drawn:
+    if not isinstance(volume, Cine):
+        return _Drawn([*slice_images(findings, volume, window), *heat_map_images(findings, volume, window)])
+    from .cine_file import write_cine
+    from .cine_view import CineView
+
+    try:
+        view = CineView.of(volume)
+    except InputError:
+        return _Drawn(
+            [],
+            why_none="No ultrasound image was found in the frames, or text could not be told from it: none is shown.",
+        )
+    if len(volume) == 1:
+        return _Drawn(cine_images(findings, view))
+    heat_map = next(iter(findings.heat_maps), None)
+    film = write_cine(folder, view, findings.masks, heat_map, SIMULATED if findings.is_simulated else "")
+    return _Drawn(cine_images(findings, view), film.name)
+
+
+def cine_images(findings: Findings, view: CineView) -> list[Picture]:
+    """A contact sheet of a few frames with outlines, and one with each heat map."""
+    from .contact_sheets import contact_sheet
+    from .heat_maps import THRESHOLD
+
+    names = ", ".join(mask.name for mask in findings.masks if mask.visible and not mask.is_empty)
+    outlined = f" with outlines of {names}" if names else ""
+    sheet = contact_sheet(view, findings.masks, width=PAGE_INCHES)
+    made = [_picture(sheet, f"Frames of the cine in the order of time{outlined}.", wide=True)]
+    for heat_map in findings.heat_maps:
+        label = f" ({SIMULATED})" if findings.is_simulated and SIMULATED not in heat_map.name else ""
+        caption = (
+            f"{heat_map.name}{label} over the same frames: what drove the score, from 0 (nothing) to 1 (most). Below "
+            f"{THRESHOLD:g} the frame alone is shown."
+        )
+        sheet = contact_sheet(view, findings.masks, heat_map, width=PAGE_INCHES)
+        made.append(_picture(sheet, caption, wide=True))
+    return made
 
 
 def slice_images(findings: Findings, volume: Volume, window: tuple[float, float] | None = None) -> list[Picture]:
@@ -235,7 +292,13 @@ def _words(name: Any) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _describe(volume: Volume) -> str:
+def _describe(volume: Volume | Cine) -> str:
+    if isinstance(volume, Cine):
+        rows, columns = volume.frame_shape
+        size = " × ".join(f"{step:.3g}" for step in reversed(volume.pixel_mm or ()))
+        pixels = f"pixels of {size} mm" if size else "pixels whose size is not known"
+        frames = f"{len(volume)} frames over {volume.times_s[-1]:.1f} s" if len(volume) > 1 else "one frame"
+        return f"Ultrasound cine, {frames}, {columns} × {rows} {pixels}."
     k, j, i = volume.array.shape
     spacing = " × ".join(f"{step:.3g}" for step in volume.grid.spacing)
     return f"{volume.modality} image, {i} × {j} × {k} voxels of {spacing} mm."
