@@ -1,0 +1,1 @@
+"""Training, fitting and measuring FibrosisVideo's networks."""

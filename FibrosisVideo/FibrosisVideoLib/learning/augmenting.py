@@ -1,0 +1,88 @@
+"""Frames under another scanner: moved, scaled, mirrored, with another gain, sharpness and sector. Needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ..networks.lattice import FACE, GRAY_OFFSET, GRAY_SCALE, SHAPE
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How far frames are changed: spread of the log scale, turn in degrees, shift in pixels, strength of gray changes.
+
+    `cropped` is the chance that the sector is cut narrower or shorter.
+    """
+
+    scale: float
+    degrees: float
+    shift: float
+    gray: float
+    cropped: float
+
+
+FOR_LIVER = Variety(scale=0.20, degrees=10.0, shift=9.0, gray=1.0, cropped=0.4)
+FOR_SIGNS = Variety(scale=0.05, degrees=5.0, shift=4.0, gray=0.5, cropped=0.2)
+
+
+def vary(
+    gray: np.ndarray, liver: np.ndarray, rng: np.random.Generator, variety: Variety
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Frames (t, j, i) as network input, and the share of liver of their pixels, both changed alike.
+
+    Args:
+        gray: uint8; liver: bool or share 0..255 as uint8.
+    """
+    scale = np.exp(rng.normal(0, variety.scale))
+    angle = np.radians(rng.normal(0, variety.degrees))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / scale
+    half = np.array([SHAPE[1], SHAPE[0]]) / 2.0  # pixels; grids run from -1 to 1
+    theta = np.zeros((2, 3))
+    theta[:, :2] = turn * half[None, :] / half[:, None] * np.array([mirror, 1.0])
+    face = np.array([FACE[1] + 0.5, FACE[0] + 0.5]) / half - 1.0  # the face stays where it is
+    theta[:, 2] = face - theta[:, :2] @ face + rng.normal(0, variety.shift, 2) * (1.0, 0.3) / half
+    both = torch.from_numpy(np.concatenate([gray, liver.astype(np.uint8) * _unit(liver)]))[None].float()
+    grid = F.affine_grid(torch.from_numpy(theta[None]).float(), [1, 1, *SHAPE], align_corners=False)
+    moved = F.grid_sample(both, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
+    image, share = moved.split(len(gray))
+    seen = (image > 0).float().amax(dim=0, keepdim=True)
+    if rng.random() < variety.cropped:
+        keep = _sector(rng)
+        image, share, seen = image * keep, share * keep, seen * keep
+    image = _other_grays(image, rng, variety.gray) * seen
+    return image.clamp(0, 255) * GRAY_SCALE - GRAY_OFFSET, share / 255.0
+
+
+def _unit(liver: np.ndarray) -> int:
+    return 255 if liver.dtype == bool else 1
+
+
+def _sector(rng: np.random.Generator) -> torch.Tensor:
+    """A narrower or shorter sector (1, j, i)."""
+    j, i = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    radius = rng.uniform(30, 60)
+    down, across = j - FACE[0] + radius, i - FACE[1]
+    inside = np.abs(np.degrees(np.arctan2(across, down))) < rng.uniform(20, 34)
+    inside &= np.hypot(down, across) < radius + rng.uniform(85, 150)
+    return torch.from_numpy(inside[None].astype(np.float32))
+
+
+def _other_grays(image: torch.Tensor, rng: np.random.Generator, strength: float) -> torch.Tensor:
+    """Another gray map, gain along the depth, sharpness and noise; alike in all frames but for the noise."""
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    gamma = float(np.exp(rng.normal(0, 0.25 * strength)))
+    image = 255.0 * (image.clamp(min=0) / 255.0) ** gamma * float(np.exp(rng.normal(0, 0.2 * strength)))
+    if rng.random() < 0.6:
+        rows = F.interpolate(torch.randn((1, 1, 5), generator=generator), SHAPE[0], mode="linear")[0]
+        image = image + 14.0 * strength * rows[..., None]
+    if rng.random() < 0.4 * strength:
+        soft = F.avg_pool2d(F.pad(image[None], (1,) * 4, mode="replicate"), 3, stride=1)[0]
+        image = image + float(rng.uniform(-0.9, 0.5)) * (image - soft)
+    if rng.random() < 0.4 * strength:
+        image = image + torch.randn(image.shape, generator=generator) * float(rng.uniform(0, 14))
+    return image

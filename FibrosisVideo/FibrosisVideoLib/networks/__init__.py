@@ -1,0 +1,1 @@
+"""The networks and the lattice of frames that they see."""

@@ -1,0 +1,38 @@
+"""The networks by name, their sizes, and what they are fed; only the builders import torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .lattice import GRAY_OFFSET, GRAY_SCALE
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SEGMENTER, FILM, FRAMES_LSTM, FRAMES = "liver", "film", "frames-lstm", "frames"
+ENCODER_OF = {"3d": FILM, "lstm": FRAMES_LSTM, "2d": FRAMES}  # by key of labels.MODELS
+LIVER_WIDTHS = (16, 32, 64, 96)
+FRAME_WIDTHS = (24, 48, 64)
+FILM_WIDTHS = (16, 32, 64)
+LSTM_UNITS = 32
+
+
+def to_input(gray: np.ndarray) -> np.ndarray:
+    """Gray values 0..255 in the networks' range, float32."""
+    return gray.astype(np.float32) * np.float32(GRAY_SCALE) - np.float32(GRAY_OFFSET)
+
+
+def build_segmenter() -> nn.Module:
+    """The untrained liver network."""
+    from .modules import PlaneUNet
+
+    return PlaneUNet(LIVER_WIDTHS)
+
+
+def build_encoder(model: str) -> nn.Module:
+    """The untrained encoder of a classifier, by key of labels.MODELS."""
+    from .modules import FilmEncoder, FrameEncoder
+
+    return FilmEncoder(FILM_WIDTHS) if model == "3d" else FrameEncoder(FRAME_WIDTHS)

@@ -1,0 +1,1 @@
+"""Simulated patients with liver fibrosis and their ultrasound cines."""
