@@ -15,9 +15,10 @@ from typing import Any
 
 from .batch.command import add_batch
 from .errors import Cancelled, InputError, WorkerError
-from .systems import SYSTEMS, System, import_installed, series_option
+from .systems import SYSTEMS, Role, System, import_installed, series_option
 
 DONE, BAD_INPUT, SOME_FAILED = 0, 2, 3
+CINES = "ultrasound DICOM, video, .seq.nrrd, image, or folder of images"
 YES_NO = {"yes": True, "true": True, "no": False, "false": False}
 
 
@@ -58,18 +59,21 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_run(commands: argparse._SubParsersAction, system: System) -> None:
     one = commands.add_parser(system.name, help=f"run {system.module} on one patient")
     for role in system.roles:
-        one.add_argument(
-            f"--{role.name}", type=Path, required=role.required, metavar="IMAGE", help="image file or DICOM folder"
-        )
+        kind, text = ("CINE", CINES) if role.film else ("IMAGE", "image file or DICOM folder")
+        one.add_argument(f"--{role.name}", type=Path, required=role.required, metavar=kind, help=text)
     one.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     one.add_argument("--clinical", type=Path, metavar="JSON", help="clinical values")
     one.add_argument("--segmentation", type=Path, metavar="FILE", help="measure this corrected segmentation instead")
     one.add_argument("--bundle", type=Path, metavar="DIR", help="an own model bundle")
-    for role in system.roles:
+    for role in _volume_roles(system):
         text = f"which series of a DICOM folder for --{role.name}"
         one.add_argument(series_option(system, role), dest=f"series_{role.name}", metavar="UID", help=text)
     _add_settings(one, system)
     one.set_defaults(run=_run_system)
+
+
+def _volume_roles(system: System) -> list[Role]:
+    return [role for role in system.roles if not role.film]
 
 
 def _add_settings(one: argparse.ArgumentParser, system: System) -> None:
@@ -141,7 +145,7 @@ def _run_system(arguments: argparse.Namespace) -> int:
         segmentation_file=arguments.segmentation,
         settings=settings,
         bundle=arguments.bundle,
-        series={role.name: given[f"series_{role.name}"] for role in system.roles},
+        series={role.name: given[f"series_{role.name}"] for role in _volume_roles(system)},
         on_progress=_show_progress,
     )
     _clear_progress()

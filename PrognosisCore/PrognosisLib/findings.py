@@ -184,6 +184,11 @@ class HeatMap:
     array: np.ndarray
     grid: Grid
 
+    @property
+    def highest(self) -> float:
+        """What stands for 1: 255 in uint8."""
+        return 255.0 if self.array.dtype == np.uint8 else 1.0
+
 
 @dataclass(frozen=True)
 class Findings:

@@ -18,10 +18,12 @@ from . import scene
 from .clinical import check_clinical
 from .errors import InputError
 from .findings import Findings, Mask
+from .images.cine.cine import Cine
 from .pipeline import Case, Pipeline, silent
 from .pipeline import Progress as ProgressCallback
 from .scene.tables import isResultsTable, lackOf, noteLack
-from .systems import System
+from .systems import Role, System
+from .volume import Volume
 
 if TYPE_CHECKING:
     from .batch.runner import BatchRun, BatchSummary
@@ -54,7 +56,8 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     """Base of every module's logic. A subclass sets `system`.
 
     Volumes are given as one node for the system's first role or as a mapping of role names to nodes. Segmentation and
-    results belong to the first one given (System.primary_of).
+    results belong to the first one given (System.primary_of). A role that is a film takes the sequence, its browser or
+    the volume that shows it.
     """
 
     system: System
@@ -82,7 +85,7 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """Run the system and wait for it: for the Python console, batch and tests. Opens no dialog.
 
         Args:
-            volumes: a scalar volume node, or {role: node}.
+            volumes: a volume node, or that of a film, or {role: node}.
             clinical: clinical values, as in the panel or in the command line's JSON file.
             settings: the system's settings by name; what is missing takes its default.
             segmentationNode: receives the segments; a new one is made where None.
@@ -215,9 +218,10 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def _measureCase(self, case: Case, volumeNode: Any, segmentationNode: Any, tableNode: Any, again: bool) -> Result:
         name = self.system.segments[0]
         mayLack = again and lackOf(tableNode) == name
+        grid = self._primary(case.volumes).grid
         masks = {}
         if segmentationNode is not None or not mayLack:
-            masks = scene.toMasks(segmentationNode, volumeNode, names=self.system.segments)
+            masks = scene.toMasks(segmentationNode, volumeNode, self.system.segments, grid)
         isLacking = name not in masks or masks[name].is_empty
         if isLacking and not mayLack:
             raise InputError(
@@ -230,10 +234,10 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         earlier = tableNode or scene.resultsOf(self.system.name, volumeNode, segmentationNode).table
         if earlier is not None and isResultsTable(earlier):
             measured = _withLastingFlags(scene.readTable(earlier), measured, masks)
-        grid = self._primary(case.volumes).grid
         nodes = scene.fromFindings(measured, volumeNode, segmentationNode, tableNode, grid)
         noteLack(nodes.table, name if isLacking else None)
-        heatMaps = scene.readHeatMaps(scene.resultsOf(self.system.name, volumeNode, nodes.segmentation).heatMaps)
+        ofRun = scene.resultsOf(self.system.name, volumeNode, nodes.segmentation).heatMaps
+        heatMaps = scene.readHeatMaps(ofRun, volumeNode, grid)
         return Result(replace(measured, masks=tuple(masks.values()), heat_maps=heatMaps), nodes, case)
 
     def makeCase(
@@ -243,7 +247,7 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self.system.check_roles(nodes)
         values = check_clinical(clinical or {}, self.system.clinical_fields)
         given = [role for role in self.system.roles if role.name in nodes]
-        volumes = {role.name: scene.toVolume(nodes[role.name], role.modality) for role in given}
+        volumes = {role.name: _read(nodes[role.name], role) for role in given}
         return Case(volumes, values, self.checkSettings(settings or {}))
 
     def checkSettings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -312,6 +316,10 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         mask = findings.mask(self.system.segments[0])
         noteLack(nodes.table, self.system.segments[0] if mask is None or mask.is_empty else None)
         return Result(findings, nodes, pending.case)
+
+
+def _read(node: Any, role: Role) -> Volume | Cine:
+    return scene.toCine(node) if role.film else scene.toVolume(node, role.modality)
 
 
 def _withLastingFlags(earlier: Findings, measured: Findings, masks: Mapping[str, Mask]) -> Findings:

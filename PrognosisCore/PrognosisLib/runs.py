@@ -47,7 +47,7 @@ def startDemo(logic: SystemLogic, options: Mapping[str, Any] | None = None) -> J
 
     def load(demo: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         windows = {role.name: role.window for role in system.roles}
-        nodes = {name: scene.fromVolume(volume, window=windows[name]) for name, volume in demo.volumes.items()}
+        nodes = {name: scene.fromImage(image, windows[name]) for name, image in demo.volumes.items()}
         return nodes, dict(demo.clinical)
 
     system = logic.system
@@ -74,8 +74,11 @@ def startReport(logic: SystemLogic, result: Result, folder: Path, clinical: Mapp
 
 
 def findBrowser(volumeNode: Any) -> Any:
-    """The sequence browser that a volume is the proxy of, if it has more than one frame; else None."""
-    if volumeNode is None:
+    """The browser whose frames are volumes to run on one by one, of which this one is shown; None where there is none.
+
+    A film is one image: a system that takes it has all of its frames in each run.
+    """
+    if volumeNode is None or scene.filmOf(volumeNode) is not None:
         return None
     browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(volumeNode)
     return browser if browser is not None and browser.GetNumberOfItems() > 1 else None

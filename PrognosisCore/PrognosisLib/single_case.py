@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from . import headless
 from .clinical import check_clinical, read_clinical
 from .errors import InputError
+from .images.cine.reading import read_cine
 from .images.readers import read_volume
 from .pipeline import Progress, silent
 from .systems import Role, System, series_option
 from .volume import Volume
 
 if TYPE_CHECKING:
+    from .images.cine.cine import Cine
     from .logic import Result, SystemLogic
 
 
@@ -81,7 +83,8 @@ def compute_case(
         return logic, logic.process(nodes, clinical, settings, onProgress=on_progress)
     from . import scene
 
-    return logic, logic.measure(nodes, scene.loadSegmentation(segmentation_file), clinical, settings)
+    segmentation = scene.loadSegmentation(segmentation_file, nodes[system.primary_of(nodes).name])
+    return logic, logic.measure(nodes, segmentation, clinical, settings)
 
 
 def open_case(
@@ -120,23 +123,25 @@ def sources_of(images: Mapping[str, Path], segmentation_file: Path | None) -> di
 
 def read_images(
     system: System, images: Mapping[str, Path], series: Mapping[str, str | None] | None = None
-) -> dict[str, Volume]:
+) -> dict[str, Volume | Cine]:
     """The images by role, in the order of the system's roles."""
     given = [role for role in system.roles if role.name in images]
     return {role.name: _read(system, role, images[role.name], (series or {}).get(role.name)) for role in given}
 
 
-def add_nodes(system: System, volumes: Mapping[str, Volume]) -> dict[str, Any]:
-    """A node in the scene for each image, by role."""
+def add_nodes(system: System, volumes: Mapping[str, Volume | Cine]) -> dict[str, Any]:
+    """A volume node in the scene for each image, by role."""
     from . import scene
 
     windows = {role.name: role.window for role in system.roles}
-    return {name: scene.fromVolume(volume, window=windows[name]) for name, volume in volumes.items()}
+    return {name: scene.fromImage(image, windows[name]) for name, image in volumes.items()}
 
 
-def _read(system: System, role: Role, path: Path, series: str | None) -> Volume:
+def _read(system: System, role: Role, path: Path, series: str | None) -> Volume | Cine:
     """One image; a system with several says which of them is unfit."""
     try:
+        if role.film:
+            return read_cine(path)
         return read_volume(path, role.modality, series=series)
     except InputError as error:
         if len(system.roles) == 1:

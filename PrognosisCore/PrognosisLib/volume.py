@@ -110,6 +110,11 @@ class Volume:
     def grid(self) -> Grid:
         return Grid(self.array.shape, self.ijk_to_ras)
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the array in bytes."""
+        return self.array.nbytes
+
     def with_array(self, array: np.ndarray) -> Volume:
         """The same place in the patient with other values."""
         return replace(self, array=array)

@@ -8,23 +8,29 @@ on: the nodes get the volume's own IJK-to-RAS matrix and the same parent transfo
 
 from ..wording import result_text as resultText
 from .files import loadSegmentation, saveScene, saveSegmentation, saveTable
+from .films import Film, filmOf, shownVolume
+from .heat_maps import readHeatMaps
+from .masks import toMasks
 from .observe import SegmentationObserver, observeSegmentation, removeObserver
 from .places import worldGrid
-from .results import Nodes, findResults, fromFindings, readHeatMaps, resultsOf
-from .segments import findSegmentID, toMasks
-from .sequences import CineNodes, fromCine, toCine
+from .results import Nodes, findResults, fromFindings, resultsOf
+from .segments import findSegmentID
+from .sequences import CineNodes, fromCine, fromImage, toCine
 from .tables import readTable, updateTable
 from .views import jumpTo
 from .volumes import fromVolume, toVolume
 
 __all__ = [
     "CineNodes",
+    "Film",
     "Nodes",
     "SegmentationObserver",
+    "filmOf",
     "findResults",
     "findSegmentID",
     "fromCine",
     "fromFindings",
+    "fromImage",
     "fromVolume",
     "jumpTo",
     "loadSegmentation",
@@ -37,6 +43,7 @@ __all__ = [
     "saveScene",
     "saveSegmentation",
     "saveTable",
+    "shownVolume",
     "toCine",
     "toMasks",
     "toVolume",

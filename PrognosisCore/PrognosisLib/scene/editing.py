@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import slicer
 
+from .film_segments import addEmptySegment
+from .films import FilmPlacement, openFilm, trackOf
 from .places import hasLinearPlace, newNode, placeBeside
 from .segments import findSegmentID
 from .terminology import ENTRIES
@@ -13,14 +15,21 @@ def segmentToEdit(volumeNode, segmentationNode, name: str) -> tuple:
     """The segmentation node and the ID of its segment `name`; both are made where missing, the segment empty.
 
     A new segmentation gets the volume's geometry and transform, a new segment the standard name, color and terminology.
+    On a film the segment is made in all frames, in which it can be drawn; a new segmentation plays with the film.
     """
-    if segmentationNode is None:
+    film = openFilm(volumeNode)
+    volumeNode = volumeNode if film is None else film.volume
+    isNew = segmentationNode is None
+    if isNew:
         segmentationNode = newNode("vtkMRMLSegmentationNode", f"{volumeNode.GetName()} segmentation")
         segmentationNode.CreateDefaultDisplayNodes()
+        placeBeside(segmentationNode, volumeNode)
+    if film is not None and (isNew or trackOf(segmentationNode) is not None):
+        return segmentationNode, addEmptySegment(segmentationNode, name, FilmPlacement(film))
+    if isNew:
         segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
         if hasLinearPlace(volumeNode):
             segmentationNode.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
-        placeBeside(segmentationNode, volumeNode)
     segmentID = findSegmentID(segmentationNode, name)
     if segmentID is None:
         segmentID = segmentationNode.GetSegmentation().AddEmptySegment("", name)

@@ -8,13 +8,17 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import slicer
 
 from ..errors import InputError
-from .segments import LABELMAP
+from .film_segments import readFilm, writeFilm
+from .films import FilmPlacement, filmOf, placementOf, removeNode, trackOf
+from .masks import toMasks
+from .places import allOrNothing, newNode, placeBeside
+from .segments import LABELMAP, writeMasks
 from .tables import csvRows
 
 
@@ -37,9 +41,33 @@ def saveScene(path: str | os.PathLike) -> None:
 def saveSegmentation(node, path: str | os.PathLike) -> None:
     """Writes a segmentation to a .seg.nrrd file, in its own coordinates as Slicer does (without a parent transform).
 
+    One that plays with a film is written with the frames as slices.
+
     Raises:
         InputError: another suffix, no such folder, no labelmap segments, or the file cannot be written.
     """
+    track = trackOf(node)
+    film = None if track is None else filmOf(track.browser)
+    if film is not None:
+        with _asSlices(node, FilmPlacement(film)) as stack:
+            _writeSegmentation(stack, path)
+    else:
+        _writeSegmentation(node, path)
+
+
+@contextmanager
+def _asSlices(node, placement: FilmPlacement) -> Iterator:
+    """A segmentation node with a film's frames as slices, for as long as the block runs."""
+    masks = tuple(readFilm(node, placement).values())
+    stack = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", node.GetName())
+    try:
+        writeMasks(masks, stack, placement, ExitStack(), masks[0].grid if masks else None)
+        yield stack
+    finally:
+        removeNode(stack)
+
+
+def _writeSegmentation(node, path: str | os.PathLike) -> None:
     segmentation = node.GetSegmentation()
     if not segmentation.GetNumberOfSegments():
         raise InputError(f"'{node.GetName()}' has no segments to save; segment the scan first.")
@@ -58,19 +86,41 @@ def saveSegmentation(node, path: str | os.PathLike) -> None:
             raise OSError(_reason(messages))
 
 
-def loadSegmentation(path: str | os.PathLike):
+def loadSegmentation(path: str | os.PathLike, volumeNode=None):
     """Reads a segmentation file (.seg.nrrd, .nrrd, .nii.gz, ...) into a new segmentation node.
 
+    Args:
+        volumeNode: the image that was segmented. Where it is a film, the slices are its frames, and the node plays with
+            it.
+
     Raises:
-        InputError: no such file, or it holds no segmentation.
+        InputError: no such file, or it holds no segmentation, or not one of the film.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no segmentation file '{path}'; correct the path.")
     try:
-        return slicer.util.loadSegmentation(str(path))
+        node = slicer.util.loadSegmentation(str(path))
     except RuntimeError as error:
         raise InputError(f"'{path.name}' could not be read as a segmentation; export it as .seg.nrrd.") from error
+    return node if filmOf(volumeNode) is None else _asFrames(node, volumeNode)
+
+
+def _asFrames(stack, filmNode):
+    """A segmentation that plays with the film, in place of one whose slices are the frames."""
+    try:
+        masks, name = toMasks(stack, filmNode), stack.GetName()
+    finally:
+        removeNode(stack)
+    with allOrNothing() as undo:
+        placement = placementOf(filmNode)
+        node = newNode("vtkMRMLSegmentationNode", name)
+        node.CreateDefaultDisplayNodes()
+        placeBeside(node, placement.volumeNode)
+        if masks:
+            writeFilm(tuple(masks.values()), node, placement, undo)
+        undo.pop_all()
+    return node
 
 
 def saveTable(node, path: str | os.PathLike) -> None:

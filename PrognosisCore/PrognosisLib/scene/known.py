@@ -1,9 +1,10 @@
-"""What the network knew about a mask and its image, kept as tags of the segment."""
+"""What the network knew about a mask and its image, kept as texts beside the segment: tags of it, where it has some."""
 
 from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 import vtk
@@ -18,41 +19,73 @@ UPPER_TAG = "Prognosis.volume_upper_ml"
 CONFIDENCE_TAG = "Prognosis.confidence"
 # About the image: true whatever is edited.
 EVIDENCE_TAG = "Prognosis.evidence"
-KNOWN_TAGS = (CHECKSUM_TAG, LOWER_TAG, UPPER_TAG, CONFIDENCE_TAG, EVIDENCE_TAG)
+LATTICE_TAG = "Prognosis.lattice"
+KNOWN_TAGS = (CHECKSUM_TAG, LOWER_TAG, UPPER_TAG, CONFIDENCE_TAG, EVIDENCE_TAG, LATTICE_TAG)
 
 
-def ofVoxels(segment, inside: np.ndarray, start: np.ndarray) -> dict:
-    """Volume interval and confidence, if the segment still has the voxels that they were written for.
-
-    Compared on its own lattice: a volume may come back from a file with its slices in the other order.
-    """
-    if tagOf(segment, CHECKSUM_TAG) != checksum(inside, start):
+def ofVoxels(tags: Mapping[str, str], found: str) -> dict:
+    """Volume interval and confidence, if the checksum found is still that of the voxels that they were written for."""
+    if tags.get(CHECKSUM_TAG) != found:
         return {}
-    lower, upper, confidence = (tagOf(segment, name) for name in (LOWER_TAG, UPPER_TAG, CONFIDENCE_TAG))
+    lower, upper, confidence = (tags.get(name) for name in (LOWER_TAG, UPPER_TAG, CONFIDENCE_TAG))
     return {
         "volume_ml": Interval(float(lower), float(upper)) if lower and upper else None,
         "confidence": float(confidence) if confidence else None,
     }
 
 
-def evidenceOf(segment) -> str:
+def evidenceOf(tags: Mapping[str, str]) -> str:
     """The mask's evidence as it was written; empty where there is none or it was damaged outside."""
     try:
-        return zlib.decompress(base64.b64decode(tagOf(segment, EVIDENCE_TAG))).decode()
+        return zlib.decompress(base64.b64decode(tags.get(EVIDENCE_TAG, ""))).decode()
     except (ValueError, zlib.error):
         return ""
 
 
-def setKnown(segment, mask: Mask) -> None:
-    """Replaces all that was known about a segment by what the mask says."""
+def latticeOf(text: str, grid: Grid) -> Grid | None:
+    """The lattice that `latticeText` wrote, on an image that is now on `grid`; None where there is none."""
+    try:
+        numbers = np.array([float(word) for word in text.split()])
+        shape = tuple(int(number) for number in numbers[:3])
+        own, former = (np.vstack([part.reshape(3, 4), (0, 0, 0, 1)]) for part in np.split(numbers[3:], 2))
+    except ValueError:
+        return None
+    same = np.array_equal(former, grid.ijk_to_ras)
+    return Grid(shape, own if same else grid.ijk_to_ras @ np.linalg.inv(former) @ own)
+
+
+def latticeText(lattice: Grid, grid: Grid) -> str:
+    """A lattice and that of the image it belongs to, exactly; empty where they are one."""
+    if lattice.shape == grid.shape and np.array_equal(lattice.ijk_to_ras, grid.ijk_to_ras):
+        return ""
+    matrices = np.concatenate([lattice.ijk_to_ras[:3].ravel(), grid.ijk_to_ras[:3].ravel()])
+    return " ".join([*map(str, lattice.shape), *(repr(float(number)) for number in matrices)])
+
+
+def describe(mask: Mask, grid: Grid) -> dict[str, str]:
+    """All that is known about a tight mask, by tag; `grid` is the lattice of the image. Empty where nothing is."""
     interval = mask.volume_ml
-    setTag(segment, CHECKSUM_TAG, checksum(None if mask.is_empty else mask.array, np.array(mask.start)))
-    setTag(segment, LOWER_TAG, repr(float(interval.lower)) if interval else "")
-    setTag(segment, UPPER_TAG, repr(float(interval.upper)) if interval else "")
-    setTag(segment, CONFIDENCE_TAG, "" if mask.confidence is None else repr(float(mask.confidence)))
     # A .seg.nrrd parts its tags by bars and lines, which a text may hold.
     packed = base64.b64encode(zlib.compress(mask.evidence.encode(), 9)).decode() if mask.evidence else ""
-    setTag(segment, EVIDENCE_TAG, packed)
+    return {
+        CHECKSUM_TAG: str(mask.checksum),
+        LOWER_TAG: repr(float(interval.lower)) if interval else "",
+        UPPER_TAG: repr(float(interval.upper)) if interval else "",
+        CONFIDENCE_TAG: "" if mask.confidence is None else repr(float(mask.confidence)),
+        EVIDENCE_TAG: packed,
+        LATTICE_TAG: latticeText(mask.grid, grid),
+    }
+
+
+def tagsOf(segment) -> dict[str, str]:
+    """What is known about a segment, by tag."""
+    return {name: tagOf(segment, name) for name in KNOWN_TAGS}
+
+
+def setKnown(segment, mask: Mask, grid: Grid) -> None:
+    """Replaces all that was known about a segment by what the mask says."""
+    for name, value in describe(mask, grid).items():
+        setTag(segment, name, value)
 
 
 def checksum(inside: np.ndarray | None, start: np.ndarray) -> str:

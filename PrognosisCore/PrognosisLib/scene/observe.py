@@ -7,19 +7,26 @@ from contextlib import contextmanager
 
 import slicer
 
+from .films import trackOf
+
 BURST_MS = 300
 
 
 class SegmentationObserver:
     """Calls back when voxels, names or the number of segments of one segmentation node, or its transform, change.
 
-    Colors, visibility and other display do not count. Many changes within `BURST_MS` make one call. Where Qt runs no
+    Colors, visibility and other display do not count, nor that it shows another frame of a film. Edits of any frame do.
+    Many changes within `BURST_MS` make one call. Where Qt runs no
     event loop, a change calls at once.
     """
 
     def __init__(self, node, callback: Callable[[], None]) -> None:
         self._node = node
         self._callback = callback
+        track = trackOf(node)
+        if track is not None:
+            # After loading a scene, a node shares its segments with the frame's item only from the next update on.
+            track.update()
         self._seen = self._signature()
         self._generation = 0
         segmentation = slicer.vtkSegmentation
@@ -67,15 +74,16 @@ class SegmentationObserver:
 
     def _signature(self) -> tuple:
         """Changes with everything that counts as an edit."""
-        segmentation = self._node.GetSegmentation()
-        source = segmentation.GetSourceRepresentationName()
-        parent = self._node.GetParentTransformNode()
+        parent, track = self._node.GetParentTransformNode(), trackOf(self._node)
         parts: list = [parent.GetID() if parent else "", parent.GetTransformToWorldMTime() if parent else 0]
-        for segmentID in segmentation.GetSegmentIDs():
-            segment = segmentation.GetSegment(segmentID)
-            data = segment.GetRepresentation(source)
-            place = (data.GetAddressAsString(""), data.GetMTime()) if data is not None else ()
-            parts.append((segmentID, segment.GetName(), segment.GetLabelValue(), *place))
+        for node in [self._node] if track is None else track.items:
+            segmentation = node.GetSegmentation()
+            source = segmentation.GetSourceRepresentationName()
+            for segmentID in segmentation.GetSegmentIDs():
+                segment = segmentation.GetSegment(segmentID)
+                data = segment.GetRepresentation(source)
+                place = (data.GetAddressAsString(""), data.GetMTime()) if data is not None else ()
+                parts.append((segmentID, segment.GetName(), segment.GetLabelValue(), *place))
         return tuple(parts)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 import numpy as np
 import slicer
 import vtk
@@ -71,6 +74,10 @@ class Placement:
             along with the volume. None: the volume is still where it was.
 
     Attributes:
+        volumeNode: the volume.
+        grid: the lattice that the run saw.
+        reference: IJK-to-RAS of the same voxels in the coordinates that findings share with the volume.
+        toWorld: from these coordinates to world RAS.
         transformNode: the parent that findings share with the volume; None if the volume's is not linear, where
             findings stay in the world, in which they were computed.
 
@@ -81,6 +88,7 @@ class Placement:
     def __init__(self, volumeNode, grid: Grid | None = None) -> None:
         if volumeNode is None or not slicer.mrmlScene.IsNodePresent(volumeNode):
             raise InputError("The volume is no longer in the scene; nothing was changed. Load it again and run again.")
+        self.volumeNode = volumeNode
         if grid is None or hasLinearPlace(volumeNode):
             current = worldGrid(volumeNode)
             self.grid = current if grid is None else grid
@@ -100,6 +108,12 @@ class Placement:
         if grid.same_as(self.grid):
             return self.reference
         return self.reference @ np.linalg.inv(self.grid.ijk_to_ras) @ grid.ijk_to_ras
+
+    @property
+    def worldToRun(self) -> np.ndarray:
+        """4x4 matrix from world RAS, where the volume is now, to the coordinates of the run."""
+        now = self.toWorld @ self.reference
+        return np.eye(4) if np.array_equal(now, self.grid.ijk_to_ras) else self.grid.ijk_to_ras @ np.linalg.inv(now)
 
 
 def placeBeside(node, volumeNode) -> None:
@@ -151,3 +165,24 @@ def findMarked(role: str, system: str, volumeNode, segmentationNode=None, **attr
 
 def _named(attributes: dict[str, str]) -> dict[str, str]:
     return {f"Prognosis.{name}": value for name, value in attributes.items()}
+
+
+@contextmanager
+def allOrNothing() -> Iterator[ExitStack]:
+    """One batch of scene changes. An exception undoes what was put on the stack and removes the nodes that are new."""
+    scene = slicer.mrmlScene
+    before = {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+    scene.StartState(scene.BatchProcessState)
+    try:
+        with ExitStack() as undo:
+            undo.callback(_removeNodesBeyond, before)
+            yield undo
+    finally:
+        scene.EndState(scene.BatchProcessState)
+
+
+def _removeNodesBeyond(before: set[str]) -> None:
+    scene = slicer.mrmlScene
+    nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+    for node in reversed([node for node in nodes if node.GetID() not in before]):
+        scene.RemoveNode(node)

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import slicer
 
 from ..errors import InputError
-from ..findings import Findings, HeatMap
+from ..findings import Findings
 from ..volume import Grid
-from .places import (
-    ROLE,
-    Placement,
-    findMarked,
-    hasLinearPlace,
-    ijkToLocal,
-    mark,
-    newNode,
-    placeBeside,
-    unmark,
-    worldGrid,
-)
+from .film_segments import writeFilm
+from .films import FilmPlacement, placementOf, removeNode, shownVolume
+from .heat_maps import HEAT_MAP_ROLE, writeHeatMaps
+from .masks import isUnedited
+from .places import ROLE, Placement, allOrNothing, findMarked, mark, newNode, placeBeside, unmark
 from .plots import CHART_ROLE, POINTS_ROLE, SERIES_ROLE, restoreOnUndo, updateCharts
-from .segments import isUntouched, segmentNames, writeMasks
+from .segments import segmentNames, writeMasks
 from .tables import RESULTS_ROLE, updateTable
-from .volumes import heatMapImage, setImage, styleHeatMap
 
-SEGMENTATION_ROLE, HEAT_MAP_ROLE = "segmentation", "heat map"
-HEAT_MAP_NAME = "Prognosis.heatMap"
+SEGMENTATION_ROLE = "segmentation"
 
 
 @dataclass(frozen=True)
@@ -54,13 +44,15 @@ def fromFindings(
     Args:
         findings: of one run.
         volumeNode: the volume that was measured. Findings go under its parent transform and beside it in the subject
-            hierarchy; under a non-linear one they stay in the world, where `toVolume(harden=True)` saw them.
+            hierarchy; under a non-linear one they stay in the world, where `toVolume(harden=True)` saw them. Of a film,
+            its sequence, its browser or the volume that shows it: then segments and heat maps are sequences that its
+            browser plays, and the nodes are those that show the chosen frame.
         segmentationNode: to write into: segments of the same name are replaced, others kept. None: that of an earlier
             run of this system on this volume, if no voxel of it was edited since and no segment of it is missing now;
             else a new one.
         tableNode: to write into; None: that of the earlier run on the same segmentation, else a new one.
-        grid: the lattice of the Volume that the run was given. With it, findings go to the right voxels even if the
-            user has changed the transform meanwhile; needed if the transform is not linear.
+        grid: the lattice of the Volume or Cine that the run was given. With it, findings go to the right voxels even if
+            the user has changed the transform meanwhile; needed if the transform is not linear.
 
     Returns:
         the nodes; charts, series and heat maps of an earlier run are used again, and what it had more is removed.
@@ -69,18 +61,19 @@ def fromFindings(
         InputError: the volume is gone or changed, or the segmentation given cannot take the masks.
         ValueError: findings that contradict themselves.
     """
-    with _allOrNothing() as undo:
-        placement = Placement(volumeNode, grid)
-        segmentation = _writeSegmentation(findings, volumeNode, segmentationNode, placement, undo)
+    with allOrNothing() as undo:
+        placement = placementOf(volumeNode, grid)
+        volumeNode = placement.volumeNode
+        segmentation = _writeSegmentation(findings, segmentationNode, placement, undo)
         table = _writeTable(findings, volumeNode, segmentation, tableNode, undo)
         charts, series, points, stale = updateCharts(findings, volumeNode, segmentation, undo)
-        heatMaps = _writeHeatMaps(findings, volumeNode, segmentation, placement, undo)
+        heatMaps = writeHeatMaps(findings, segmentation, placement, undo)
         if findings.masks:
             ofRun = findMarked(HEAT_MAP_ROLE, findings.system, volumeNode, segmentation)
             stale += [node for node in ofRun if node not in heatMaps]
         undo.pop_all()
         for node in stale:
-            slicer.mrmlScene.RemoveNode(node)
+            removeNode(node)
     return Nodes(segmentation, table, charts, series, points, heatMaps)
 
 
@@ -89,6 +82,7 @@ def findResults(system: str, volumeNode, segmentationNode=None) -> Nodes:
 
     Without `segmentationNode`, the newest segmentation that the system wrote for the volume is taken.
     """
+    volumeNode = shownVolume(volumeNode)
     if segmentationNode is None:
         segmentationNode = next(reversed(findMarked(SEGMENTATION_ROLE, system, volumeNode)), None)
     return resultsOf(system, volumeNode, segmentationNode)
@@ -96,7 +90,7 @@ def findResults(system: str, volumeNode, segmentationNode=None) -> Nodes:
 
 def resultsOf(system: str, volumeNode, segmentationNode) -> Nodes:
     """The nodes of the run that wrote this segmentation; with None, of one that found no segment."""
-    place = (system, volumeNode, segmentationNode)
+    place = (system, shownVolume(volumeNode), segmentationNode)
     return Nodes(
         segmentationNode,
         next(iter(findMarked(RESULTS_ROLE, *place)), None),
@@ -104,42 +98,13 @@ def resultsOf(system: str, volumeNode, segmentationNode) -> Nodes:
     )
 
 
-def readHeatMaps(nodes: Iterable) -> tuple[HeatMap, ...]:
-    """The heat maps that volume nodes hold, in world coordinates; the arrays are the nodes' own."""
-    return tuple(
-        HeatMap(node.GetAttribute(HEAT_MAP_NAME) or node.GetName(), slicer.util.arrayFromVolume(node), worldGrid(node))
-        for node in nodes
-        if hasLinearPlace(node)
-    )
-
-
-@contextmanager
-def _allOrNothing() -> Iterator[ExitStack]:
-    """One batch of scene changes. An exception undoes what was put on the stack and removes the nodes that are new."""
-    scene = slicer.mrmlScene
-    before = {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
-    scene.StartState(scene.BatchProcessState)
-    try:
-        with ExitStack() as undo:
-            undo.callback(_removeNodesBeyond, before)
-            yield undo
-    finally:
-        scene.EndState(scene.BatchProcessState)
-
-
-def _removeNodesBeyond(before: set[str]) -> None:
-    scene = slicer.mrmlScene
-    nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
-    for node in reversed([node for node in nodes if node.GetID() not in before]):
-        scene.RemoveNode(node)
-
-
 def _checkNode(node, className: str, what: str) -> None:
     if not node.IsA(className) or not slicer.mrmlScene.IsNodePresent(node):
         raise InputError(f"'{node.GetName()}' is no {what} of this scene; choose another or none.")
 
 
-def _writeSegmentation(findings: Findings, volumeNode, node, placement: Placement, undo: ExitStack):
+def _writeSegmentation(findings: Findings, node, placement: Placement, undo: ExitStack):
+    volumeNode = placement.volumeNode
     if node is not None:
         _checkNode(node, "vtkMRMLSegmentationNode", "segmentation")
     if not findings.masks:
@@ -147,7 +112,8 @@ def _writeSegmentation(findings: Findings, volumeNode, node, placement: Placemen
     if node is None:
         earlier = findMarked(SEGMENTATION_ROLE, findings.system, volumeNode)
         names = {mask.name for mask in findings.masks}
-        node = next((one for one in reversed(earlier) if isUntouched(one) and segmentNames(one) <= names), None)
+        unedited = (one for one in reversed(earlier) if isUnedited(one, placement))
+        node = next((one for one in unedited if segmentNames(one) <= names), None)
     if node is None:
         node = newNode("vtkMRMLSegmentationNode", f"{volumeNode.GetName()} segmentation")
         node.CreateDefaultDisplayNodes()
@@ -156,7 +122,10 @@ def _writeSegmentation(findings: Findings, volumeNode, node, placement: Placemen
         mark(node, SEGMENTATION_ROLE, findings.system, volumeNode)
         undo.callback(unmark, node)
     with slicer.util.NodeModify(node):
-        writeMasks(findings.masks, node, volumeNode, placement, undo)
+        if isinstance(placement, FilmPlacement):
+            writeFilm(findings.masks, node, placement, undo)
+        else:
+            writeMasks(findings.masks, node, placement, undo)
     return node
 
 
@@ -173,25 +142,3 @@ def _writeTable(findings: Findings, volumeNode, segmentationNode, node, undo: Ex
     mark(node, RESULTS_ROLE, findings.system, volumeNode, segmentationNode)
     updateTable(node, findings)
     return node
-
-
-def _writeHeatMaps(findings: Findings, volumeNode, segmentationNode, placement: Placement, undo: ExitStack) -> tuple:
-    """Volumes under the scan's transform; those of an earlier run with the same name get the new image."""
-    nodes = []
-    place = (findings.system, volumeNode, segmentationNode)
-    for heatMap in findings.heat_maps:
-        image = heatMapImage(heatMap)
-        node = next(iter(findMarked(HEAT_MAP_ROLE, *place, heatMap=heatMap.name)), None)
-        if node is None:
-            node = newNode("vtkMRMLScalarVolumeNode", heatMap.name)
-            mark(node, HEAT_MAP_ROLE, *place, heatMap=heatMap.name)
-            styleHeatMap(node)
-            placeBeside(node, volumeNode)
-        else:
-            undo.callback(setImage, node, node.GetImageData(), ijkToLocal(node))
-            undo.callback(node.SetAndObserveTransformNodeID, node.GetTransformNodeID())
-        transformNode = placement.transformNode
-        node.SetAndObserveTransformNodeID(transformNode.GetID() if transformNode else None)
-        setImage(node, image, placement.localMatrix(heatMap.grid))
-        nodes.append(node)
-    return tuple(nodes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -14,8 +14,20 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from ..errors import InputError
 from ..findings import Mask
 from ..volume import Grid, resample
-from .known import CHECKSUM_TAG, KNOWN_TAGS, checksum, evidenceOf, ofVoxels, setKnown, setTag, tagOf
-from .places import Placement, hasLinearPlace, parentToWorld, worldGrid
+from .known import (
+    CHECKSUM_TAG,
+    KNOWN_TAGS,
+    LATTICE_TAG,
+    checksum,
+    evidenceOf,
+    latticeOf,
+    ofVoxels,
+    setKnown,
+    setTag,
+    tagOf,
+    tagsOf,
+)
+from .places import Placement, hasLinearPlace, parentToWorld
 from .terminology import ENTRIES, recognize
 
 LABELMAP = "Binary labelmap"
@@ -30,43 +42,28 @@ SAME_VOXEL = 0.01
 # Reading
 
 
-def toMasks(
-    segmentationNode, volumeNode, names: Collection[str] | None = None, grid: Grid | None = None
-) -> dict[str, Mask]:
-    """The segments as masks on the volume's voxels, by name.
-
-    Segments of another geometry or under other transforms are resampled; surfaces are converted, on a copy. A segment
-    with the name (upper or lower case alike) or else the terminology of a standard segment gets the standard name.
-    `volume_ml` and `confidence` are there only as long as no voxel was edited since the network's run, `evidence`
-    always.
-
-    Args:
-        segmentationNode: vtkMRMLSegmentationNode; not changed.
-        volumeNode: the volume on whose voxels the masks are wanted.
-        names: read only these, to save time; all by default.
-        grid: the voxels wanted, in world RAS, where they are not the volume node's (hardened copy).
-
-    Raises:
-        InputError: no segmentation, two segments claim the same wanted name, or the volume is under a non-linear
-            transform and no grid is given.
-    """
-    if segmentationNode is None or not segmentationNode.IsA("vtkMRMLSegmentationNode"):
-        raise InputError("No segmentation is chosen; choose one.")
-    grid = worldGrid(volumeNode) if grid is None else grid
-    display = segmentationNode.GetDisplayNode()
+def readMasks(segmentationNode, placement: Placement, names: Collection[str] | None = None) -> dict[str, Mask]:
+    """The segments of one segmentation as masks, by name; see `masks.toMasks`."""
     masks = {}
-    for segmentID, name in _namesByID(segmentationNode, names).items():
-        mask = _readSegment(segmentationNode, segmentID, name, grid)
-        isVisible = display is None or bool(display.GetSegmentVisibility(segmentID))
-        segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
-        isSolid = display is None or display.GetSegmentOpacity3D(segmentID) > 0.99
-        masks[name] = replace(mask, visible=isVisible, solid=isSolid, evidence=evidenceOf(segment))
+    for segmentID, name in namesByID(segmentationNode, names).items():
+        tags = tagsOf(segmentationNode.GetSegmentation().GetSegment(segmentID))
+        mask = _readSegment(segmentationNode, segmentID, name, placement, tags)
+        masks[name] = replace(mask, evidence=evidenceOf(tags), **shownAs(segmentationNode, segmentID))
     return masks
+
+
+def shownAs(segmentationNode, segmentID: str) -> dict[str, bool]:
+    """`visible` and `solid` of a mask, as the user sees its segment."""
+    display = segmentationNode.GetDisplayNode()
+    if display is None:
+        return {"visible": True, "solid": True}
+    isVisible, opacity = display.GetSegmentVisibility(segmentID), display.GetSegmentOpacity3D(segmentID)
+    return {"visible": bool(isVisible), "solid": opacity > 0.99}
 
 
 def findSegmentID(segmentationNode, name: str) -> str | None:
     """The ID of the segment that `toMasks` gives under this name; None if there is none."""
-    return next((key for key, value in _namesByID(segmentationNode, {name}).items() if value == name), None)
+    return next((key for key, value in namesByID(segmentationNode, {name}).items() if value == name), None)
 
 
 def isUntouched(segmentationNode) -> bool:
@@ -82,7 +79,12 @@ def segmentNames(segmentationNode) -> set[str]:
     return {segmentation.GetSegment(segmentID).GetName() for segmentID in segmentation.GetSegmentIDs()}
 
 
-def _namesByID(segmentationNode, wanted: Collection[str] | None) -> dict[str, str]:
+def namesByID(segmentationNode, wanted: Collection[str] | None = None) -> dict[str, str]:
+    """By ID, the name that each segment has as a mask: standard ones as we write them; only those wanted.
+
+    Raises:
+        InputError: two segments claim the same wanted name.
+    """
     segmentation = segmentationNode.GetSegmentation()
     ids = list(segmentation.GetSegmentIDs())
     segments = [segmentation.GetSegment(segmentID) for segmentID in ids]
@@ -102,24 +104,30 @@ def _namesByID(segmentationNode, wanted: Collection[str] | None) -> dict[str, st
     return names
 
 
-def _readSegment(segmentationNode, segmentID: str, name: str, grid: Grid) -> Mask:
-    """One segment on the grid, with what the network knew about these voxels."""
+def _readSegment(segmentationNode, segmentID: str, name: str, placement: Placement, tags: Mapping[str, str]) -> Mask:
+    """One segment in the coordinates of the run, with what the network knew about these voxels."""
+    grid = latticeOf(tags[LATTICE_TAG], placement.grid) or placement.grid
     isLinear = hasLinearPlace(segmentationNode)
-    toWorld = parentToWorld(segmentationNode) if isLinear else np.eye(4)
-    image, label = _labelmap(segmentationNode, segmentID, np.linalg.inv(toWorld) @ grid.ijk_to_ras, grid.shape)
+    toRun = placement.worldToRun @ (parentToWorld(segmentationNode) if isLinear else np.eye(4))
+    image, label = _labelmap(segmentationNode, segmentID, np.linalg.inv(toRun) @ grid.ijk_to_ras, grid.shape)
     if image is None:
         return Mask.from_full(name, np.zeros((0, 0, 0), dtype=bool), grid)
     if not isLinear:
         image = _inWorld(segmentationNode, image, label)
         label = 1
-    inside, start = _filledBox(image, label)
+    inside, start = filledBox(image, label)
     if inside is None:
         return Mask.from_full(name, np.zeros((0, 0, 0), dtype=bool), grid)
+    mask = onGrid(name, inside, start, toRun @ imageMatrix(image), grid)
+    # Compared on its own lattice: a volume may come back from a file with its slices in the other order.
+    return replace(mask, **ofVoxels(tags, checksum(inside, start)))
+
+
+def imageMatrix(image) -> np.ndarray:
+    """4x4 matrix from the voxels of a labelmap to the coordinates of its segmentation."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
-    mask = _onGrid(name, inside, start, toWorld @ slicer.util.arrayFromVTKMatrix(matrix), grid)
-    return replace(mask, **ofVoxels(segment, inside, start))
+    return slicer.util.arrayFromVTKMatrix(matrix)
 
 
 def _labelmap(segmentationNode, segmentID: str, ijkToLocal: np.ndarray, shape: tuple[int, int, int]):
@@ -139,15 +147,15 @@ def _labelmap(segmentationNode, segmentID: str, ijkToLocal: np.ndarray, shape: t
         copy.SetSourceRepresentationName(SURFACE)
         copy.CopySegmentFromSegmentation(segmentation, segmentID)
         copy.GetSegment(segmentID).RemoveRepresentation(LABELMAP)
-        copy.SetConversionParameter(REFERENCE_GEOMETRY, _serialized(ijkToLocal, shape))
+        copy.SetConversionParameter(REFERENCE_GEOMETRY, serialized(ijkToLocal, shape))
         if not copy.CreateRepresentation(LABELMAP):
             raise InputError(f"The surface of segment '{segment.GetName()}' cannot be converted; repair or redraw it.")
         segment = copy.GetSegment(segmentID)
         image = segment.GetRepresentation(LABELMAP)
-    return (None, 0) if _isEmpty(image) else (image, segment.GetLabelValue())
+    return (None, 0) if isEmpty(image) else (image, segment.GetLabelValue())
 
 
-def _isEmpty(image) -> bool:
+def isEmpty(image) -> bool:
     return image is None or image.IsEmpty() or image.GetPointData().GetScalars() is None
 
 
@@ -161,7 +169,7 @@ def _inWorld(segmentationNode, image, label: int):
     return single
 
 
-def _filledBox(image, label: int) -> tuple[np.ndarray | None, np.ndarray]:
+def filledBox(image, label: int) -> tuple[np.ndarray | None, np.ndarray]:
     """The segment's voxels cropped to their box, bool (k, j, i), and the index of its first voxel; None if empty."""
     extent = image.GetExtent()
     values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
@@ -176,7 +184,7 @@ def _filledBox(image, label: int) -> tuple[np.ndarray | None, np.ndarray]:
     return inside, start
 
 
-def _onGrid(name: str, inside: np.ndarray, start: np.ndarray, ijkToWorld: np.ndarray, grid: Grid) -> Mask:
+def onGrid(name: str, inside: np.ndarray, start: np.ndarray, ijkToWorld: np.ndarray, grid: Grid) -> Mask:
     """Voxels of another lattice on the grid: copied where the lattices agree, else interpolated."""
     toGrid = np.linalg.inv(grid.ijk_to_ras) @ ijkToWorld
     ends = np.array(np.meshgrid(*zip(start, start + inside.shape, strict=True))).reshape(3, -1).T[:, ::-1]
@@ -220,7 +228,7 @@ def tight(mask: Mask) -> Mask:
 
 def _isUnedited(segment) -> bool:
     image = segment.GetRepresentation(LABELMAP)
-    inside, start = (None, np.zeros(3, dtype=int)) if _isEmpty(image) else _filledBox(image, segment.GetLabelValue())
+    inside, start = (None, np.zeros(3, dtype=int)) if isEmpty(image) else filledBox(image, segment.GetLabelValue())
     return tagOf(segment, CHECKSUM_TAG) == checksum(inside, start)
 
 
@@ -231,17 +239,22 @@ def _terminology(segment) -> str:
 # Writing
 
 
-def writeMasks(masks: tuple[Mask, ...], node, volumeNode, placement: Placement, undo: ExitStack) -> None:
+def writeMasks(
+    masks: tuple[Mask, ...], node, placement: Placement, undo: ExitStack, lattice: Grid | None = None
+) -> None:
     """Puts masks into a segmentation node; segments of the same name are replaced, others kept.
 
-    Every change gets its way back onto `undo`.
+    Every change gets its way back onto `undo`. `lattice` is that in which the segments of an empty node are edited; by
+    default the volume's.
 
     Raises:
         InputError: the node holds surfaces only, or is under a non-linear transform.
     """
     segmentation = node.GetSegmentation()
     if segmentation.GetNumberOfSegments() == 0:
-        _setPlace(node, volumeNode, placement, undo)
+        setPlace(node, placement, undo)
+        geometry = placement.grid if lattice is None else lattice
+        _setGeometry(segmentation, serialized(placement.localMatrix(geometry), geometry.shape), undo)
     elif segmentation.GetSourceRepresentationName() != LABELMAP:
         raise InputError(
             f"The segments of '{node.GetName()}' are surfaces; choose another segmentation for the result, or make "
@@ -254,55 +267,68 @@ def writeMasks(masks: tuple[Mask, ...], node, volumeNode, placement: Placement, 
     for mask in masks:
         mask = tight(mask)
         image = _orientedImage(mask, fromShared @ placement.localMatrix(mask.grid))
-        segmentID = _segmentIDWithName(segmentation, mask.name)
+        segmentID = segmentIDWithName(segmentation, mask.name)
         if segmentID is None:
-            _addSegment(node, mask, image, undo)
+            segmentID = _addSegment(node, mask, image, undo)
         else:
-            _replaceSegment(segmentation, segmentID, mask, image, undo)
+            _replaceSegment(segmentation, segmentID, image, undo)
+        setKnown(segmentation.GetSegment(segmentID), mask, placement.grid)
     if hadSurface:
         node.CreateClosedSurfaceRepresentation()
 
 
-def _segmentIDWithName(segmentation, name: str) -> str | None:
+def segmentIDWithName(segmentation, name: str) -> str | None:
+    """The ID of the first segment with this name, upper or lower case alike."""
     ids = segmentation.GetSegmentIDs()
     return next((key for key in ids if segmentation.GetSegment(key).GetName().casefold() == name.casefold()), None)
 
 
-def _setPlace(node, volumeNode, placement: Placement, undo: ExitStack) -> None:
+def setPlace(node, placement: Placement, undo: ExitStack) -> None:
     """Puts an empty segmentation where the volume is; the transform comes before any labelmap."""
-    segmentation = node.GetSegmentation()
+    segmentation, transformNode = node.GetSegmentation(), placement.transformNode
     undo.callback(node.SetAndObserveTransformNodeID, node.GetTransformNodeID())
-    undo.callback(
-        segmentation.SetConversionParameter, REFERENCE_GEOMETRY, segmentation.GetConversionParameter(REFERENCE_GEOMETRY)
-    )
+    node.SetAndObserveTransformNodeID(transformNode.GetID() if transformNode else None)
     undo.callback(segmentation.SetSourceRepresentationName, segmentation.GetSourceRepresentationName())
     segmentation.SetSourceRepresentationName(LABELMAP)
-    transformNode = placement.transformNode
-    node.SetAndObserveTransformNodeID(transformNode.GetID() if transformNode else None)
-    if hasLinearPlace(volumeNode):
+    if hasLinearPlace(placement.volumeNode):
         role = node.GetReferenceImageGeometryReferenceRole()
         undo.callback(node.SetNodeReferenceID, role, node.GetNodeReferenceID(role))
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-    geometry = _serialized(placement.reference, placement.grid.shape)
+        node.SetNodeReferenceID(role, placement.volumeNode.GetID())
+
+
+def _setGeometry(segmentation, geometry: str, undo: ExitStack) -> None:
+    former = segmentation.GetConversionParameter(REFERENCE_GEOMETRY)
+    undo.callback(segmentation.SetConversionParameter, REFERENCE_GEOMETRY, former)
     segmentation.SetConversionParameter(REFERENCE_GEOMETRY, geometry)
 
 
-def _addSegment(node, mask: Mask, image, undo: ExitStack) -> None:
+def newSegment(name: str):
+    """A segment without voxels, with the color and codes of a standard one of this name."""
     segment = slicer.vtkSegment()
-    segment.SetName(mask.name)
+    segment.SetName(name)
     segment.SetNameAutoGenerated(False)
-    entry = ENTRIES.get(mask.name)
+    entry = ENTRIES.get(name)
     if entry is not None:
         segment.SetTag(segment.GetTerminologyEntryTagName(), entry.serialized())
         segment.SetColor(*(value / 255.0 for value in entry.color))
         segment.SetColorAutoGenerated(False)
+    return segment
+
+
+def _addSegment(node, mask: Mask, image, undo: ExitStack) -> str:
+    segment = newSegment(mask.name)
     segment.AddRepresentation(LABELMAP, image)
-    setKnown(segment, mask)
     segmentation = node.GetSegmentation()
     segmentID = segmentation.GenerateUniqueSegmentID(mask.name)
     if not segmentation.AddSegment(segment, segmentID):
         raise RuntimeError(f"The segment '{mask.name}' cannot be added to '{node.GetName()}'.")
     undo.callback(segmentation.RemoveSegment, segmentID)
+    show(node, segmentID, mask)
+    return segmentID
+
+
+def show(node, segmentID: str, mask: Mask) -> None:
+    """Displays a new segment as the mask wants it."""
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetSegmentVisibility(segmentID, mask.visible)
@@ -310,7 +336,7 @@ def _addSegment(node, mask: Mask, image, undo: ExitStack) -> None:
         node.GetDisplayNode().SetSegmentOpacity3D(segmentID, SEE_THROUGH)
 
 
-def _replaceSegment(segmentation, segmentID: str, mask: Mask, image, undo: ExitStack) -> None:
+def _replaceSegment(segmentation, segmentID: str, image, undo: ExitStack) -> None:
     """Gives a segment other voxels; ID, name, color, display and order stay as the user has them."""
     # Otherwise its old voxels would stay behind in the labelmap that it shares with other segments.
     sharing: list[str] = []
@@ -322,7 +348,6 @@ def _replaceSegment(segmentation, segmentID: str, mask: Mask, image, undo: ExitS
     for tag in KNOWN_TAGS:
         undo.callback(setTag, segment, tag, tagOf(segment, tag))
     _setLabelmap(segment, image, 1)
-    setKnown(segment, mask)
 
 
 def _setLabelmap(segment, image, label: int) -> None:
@@ -337,13 +362,18 @@ def _orientedImage(mask: Mask, ijkToLocal: np.ndarray):
     """The mask's box as a labelmap of 0 and 1 whose extent counts from the whole grid's first voxel."""
     if any(start < 0 or stop > n for start, stop, n in zip(mask.start, _stop(mask), mask.grid.shape, strict=True)):
         raise ValueError(f"The box of mask '{mask.name}' leaves its grid.")
+    return makeLabelmap(mask.array, mask.start, slicer.util.vtkMatrixFromArray(ijkToLocal))
+
+
+def makeLabelmap(inside: np.ndarray, start: tuple[int, ...], ijkToLocal: vtk.vtkMatrix4x4):
+    """A labelmap of 0 and 1 of a box of voxels, bool (k, j, i), whose extent begins at `start` (k, j, i)."""
     image = slicer.vtkOrientedImageData()
-    bounds = [(a, b - 1) for a, b in zip(mask.start, _stop(mask), strict=True)][::-1]
+    bounds = [(a, a + n - 1) for a, n in zip(start, inside.shape, strict=True)][::-1]
     image.SetExtent([end for pair in bounds for end in pair])
-    scalars = numpy_to_vtk(mask.array.astype(np.uint8).reshape(-1), deep=True)
+    scalars = numpy_to_vtk(inside.astype(np.uint8).reshape(-1), deep=True)
     scalars.SetName("ImageScalars")
     image.GetPointData().SetScalars(scalars)
-    image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijkToLocal))
+    image.SetGeometryFromImageToWorldMatrix(ijkToLocal)
     return image
 
 
@@ -351,7 +381,7 @@ def _stop(mask: Mask) -> tuple[int, ...]:
     return tuple(a + n for a, n in zip(mask.start, mask.array.shape, strict=True))
 
 
-def _serialized(ijkToLocal: np.ndarray, shape: tuple[int, int, int]) -> str:
+def serialized(ijkToLocal: np.ndarray, shape: tuple[int, int, int]) -> str:
     """A lattice as segmentations store it in their conversion parameters."""
     image = slicer.vtkOrientedImageData()
     image.SetExtent(0, shape[2] - 1, 0, shape[1] - 1, 0, shape[0] - 1)

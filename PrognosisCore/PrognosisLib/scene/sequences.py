@@ -12,12 +12,14 @@ import vtk
 
 from ..errors import InputError
 from ..images.cine.cine import ArrayFrames, Cine, Region, as_gray_values, steady_times
+from ..volume import Volume
 from .places import ijkToLocal, newNode, parentToWorld
-from .volumes import WINDOWS, makeImage, setImage
+from .volumes import WINDOWS, fromVolume, makeImage, setImage
 
 # What a sequence of images cannot tell by itself, as JSON in an attribute of its node.
 FACTS = "Prognosis.cine"
 NOMINAL_RATE = 25.0
+NEAREST_S = 1e-3
 SECONDS = {"s": 1.0, "": 1.0, "ms": 1e-3}
 
 
@@ -27,6 +29,15 @@ class CineNodes(NamedTuple):
     sequence: object
     browser: object
     volume: object
+
+
+def fromImage(image: Volume | Cine, window: tuple[float, float] | None = None):
+    """Adds an image to the scene; gives its volume node, of a cine that which shows its frames.
+
+    Args:
+        window: width and level of the display, of a Volume.
+    """
+    return fromCine(image).volume if isinstance(image, Cine) else fromVolume(image, window=window)
 
 
 def fromCine(cine: Cine, name: str | None = None) -> CineNodes:
@@ -41,6 +52,9 @@ def fromCine(cine: Cine, name: str | None = None) -> CineNodes:
     sequence.SetIndexName("time")
     sequence.SetIndexUnit("s")
     sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
+    # Values closer than this are one item.
+    shortest = float(np.diff(cine.times_s).min()) if len(cine) > 1 else 1.0
+    sequence.SetNumericIndexValueTolerance(min(NEAREST_S, shortest / 4))
     facts = {
         "pixelKnown": cine.pixel_mm is not None,
         "regions": [asdict(region) for region in cine.regions],
@@ -57,7 +71,7 @@ def fromCine(cine: Cine, name: str | None = None) -> CineNodes:
         setImage(frameNode, _frameImage(frame), cine.ijk_to_ras)
         sequence.SetDataNodeAtValue(frameNode, f"{time:.6f}")
     sequence.EndModify(wasModifying)
-    browser = _addBrowser(sequence, cine.frame_rate)
+    browser = addBrowser(sequence, cine.frame_rate)
     volume = browser.GetProxyNode(sequence)
     volume.SetName(slicer.mrmlScene.GenerateUniqueName(name))
     _showGrays(volume, 255.0 if cine.source.dtype == np.uint8 else float(max(256, cine.frame(0).max())))
@@ -74,7 +88,7 @@ def _frameImage(frame: np.ndarray) -> vtk.vtkImageData:
     return image
 
 
-def _addBrowser(sequence, frameRate: float | None):
+def addBrowser(sequence, frameRate: float | None):
     """A browser at the first frame, with the volume that it shows."""
     browser = newNode("vtkMRMLSequenceBrowserNode", f"{sequence.GetName()} browser")
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
@@ -111,7 +125,7 @@ def toCine(node) -> Cine:
     """
     if node is None:
         raise InputError("No cine is chosen; load an ultrasound cine and choose it.")
-    sequence, browser = _sequenceOf(node)
+    sequence, browser = sequenceOf(node)
     if sequence is None:
         return _fromSlices(node)
     name, count = sequence.GetName(), sequence.GetNumberOfDataNodes()
@@ -125,18 +139,12 @@ def toCine(node) -> Cine:
                 f"Frame {number + 1} of '{name}' ({' x '.join(map(str, frame.shape))}) differs from the first "
                 f"({' x '.join(map(str, frames[0].shape))}); give the frames of one cine."
             )
-    proxy = browser.GetProxyNode(sequence) if browser is not None else None
-    toWorld = parentToWorld(proxy) if proxy is not None else np.eye(4)
-    pixels = np.array([_pixelOf(toWorld @ ijkToLocal(item)) for item in items])
-    if np.ptp(pixels, axis=0).max() > 1e-3 * pixels[0].min():
-        raise InputError(f"The frames of '{name}' differ in the size of their pixels; give the frames of one cine.")
     facts = json.loads(sequence.GetAttribute(FACTS) or "{}")
     times, notes = _timesOf(sequence, browser)
-    pixel = _known(pixels[0], facts.get("pixelKnown"))
     return Cine(
         ArrayFrames(frames),
         times,
-        pixel,
+        pixelSize(sequence, browser),
         tuple(_regionOf(region) for region in facts.get("regions", [])),
         name,
         (*facts.get("notes", []), *notes),
@@ -144,7 +152,7 @@ def toCine(node) -> Cine:
     )
 
 
-def _sequenceOf(node) -> tuple[object, object]:
+def sequenceOf(node) -> tuple[object, object]:
     """The sequence that a node is, plays or shows, with its browser; (None, None) for a volume that shows none."""
     logic = slicer.modules.sequences.logic()
     if node.IsA("vtkMRMLSequenceBrowserNode"):
@@ -156,6 +164,22 @@ def _sequenceOf(node) -> tuple[object, object]:
         return node, logic.GetFirstBrowserNodeForSequenceNode(node)
     browser = logic.GetFirstBrowserNodeForProxyNode(node)
     return (None, None) if browser is None else (browser.GetSequenceNode(node), browser)
+
+
+def pixelSize(sequence, browser) -> tuple[float, float] | None:
+    """Row and column spacing in mm of a cine's frames in the world; None where it is not known.
+
+    Raises:
+        InputError: the frames differ in it, or are under a non-linear transform.
+    """
+    proxy = browser.GetProxyNode(sequence) if browser is not None else None
+    toWorld = parentToWorld(proxy) if proxy is not None else np.eye(4)
+    items = (sequence.GetNthDataNode(number) for number in range(sequence.GetNumberOfDataNodes()))
+    pixels = np.array([_pixelOf(toWorld @ ijkToLocal(item)) for item in items])
+    if np.ptp(pixels, axis=0).max() > 1e-3 * pixels[0].min():
+        name = sequence.GetName()
+        raise InputError(f"The frames of '{name}' differ in the size of their pixels; give the frames of one cine.")
+    return _known(pixels[0], json.loads(sequence.GetAttribute(FACTS) or "{}").get("pixelKnown"))
 
 
 def _frameOf(item, name: str) -> np.ndarray:

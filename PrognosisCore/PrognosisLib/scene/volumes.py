@@ -138,22 +138,23 @@ def setImage(node, image: vtk.vtkImageData, ijkToRas: np.ndarray) -> None:
         node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijkToRas))
 
 
-def styleHeatMap(node) -> None:
-    """Colors 0..1 and leaves the lowest tenth transparent, so that the scan shows through."""
+def styleHeatMap(node, highest: float = 1.0) -> None:
+    """Colors 0..highest and leaves the lowest tenth transparent, so that the scan shows through."""
     display = _addDisplay(node, HEAT_COLORS)
-    display.SetWindowLevelMinMax(0.0, 1.0)
-    display.SetThreshold(HEAT_THRESHOLD, 1.0)
+    display.SetWindowLevelMinMax(0.0, highest)
+    display.SetThreshold(HEAT_THRESHOLD * highest, highest)
     display.SetApplyThreshold(True)
     display.SetInterpolate(True)
 
 
-def heatMapImage(heatMap: HeatMap) -> vtk.vtkImageData:
-    """The image of a heat map.
+def heatValues(heatMap: HeatMap) -> np.ndarray:
+    """The values of a heat map, float32 or uint8.
 
     Raises:
         ValueError: the array does not fit its grid or leaves 0..1.
     """
-    array = np.asarray(heatMap.array, dtype=np.float32)
-    if array.shape != heatMap.grid.shape or not (array.min() >= 0.0 and array.max() <= 1.0):
+    array = np.asarray(heatMap.array)
+    array = array if array.dtype == np.uint8 else array.astype(np.float32, copy=False)
+    if array.shape != heatMap.grid.shape or not (array.min() >= 0.0 and array.max() <= heatMap.highest):
         raise ValueError(f"The heat map '{heatMap.name}' must have its grid's shape and values from 0 to 1.")
-    return makeImage(array)
+    return array

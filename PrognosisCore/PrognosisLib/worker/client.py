@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import BundleError, Cancelled, InputError, WorkerError
 from ..findings import Findings
+from ..images.cine.cine import Cine
 from ..pipeline import Case
 from . import payload
 from .process import Child, Ended, default_executable
@@ -233,8 +234,9 @@ def _describe(case: Case) -> str:
     """Size of the input in words, for messages about memory."""
     parts = []
     for role, volume in case.volumes.items():
-        shape = " x ".join(str(n) for n in volume.array.shape[::-1])
-        parts.append(f"{role} of {shape} voxels, {volume.array.nbytes / 1e6:.0f} MB")
+        shape = " x ".join(str(n) for n in volume.grid.shape[::-1])
+        unit = "pixels and frames" if isinstance(volume, Cine) else "voxels"
+        parts.append(f"{role} of {shape} {unit}, {volume.nbytes / 1e6:.0f} MB")
     return "; ".join(parts) or "no volume"
 
 

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from ..findings import Findings, Mask
+from ..images.cine.cine import Cine
 from ..pipeline import Case, Progress, silent
 from ..volume import Volume
 
 
 @dataclass(frozen=True)
 class Demo(Findings):
-    """A simulated patient: `volumes` by role and `clinical` values by key."""
+    """A simulated patient: `volumes` (a Cine for a film) by role and `clinical` values by key."""
 
-    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    volumes: Mapping[str, Volume | Cine] = field(default_factory=dict)
     clinical: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,13 +1,16 @@
 """Python objects with big arrays handed from one process to another through a memory-mapped file.
 
 Everything but the arrays is pickled (protocol 5); the arrays follow as raw, aligned bytes and are mapped, not copied,
-by the receiver. A payload is only ever read by the process it was written for: both ends belong to one worker.
+by the receiver. The frames of cines that are in memory come last and are not even mapped: the receiver reads each when
+it is asked for, so that its memory does not grow with a cine's length. Cines in files travel as their description.
+A payload is only ever read by the process it was written for: both ends belong to one worker.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import mmap
 import os
 import pickle
@@ -15,12 +18,15 @@ import shutil
 import struct
 import sys
 import tempfile
+import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+
+from ..images.cine.cine import ArrayFrames, to_gray
 
 ALIGNMENT = 64
 # Smaller arrays cost less inside the pickle than as a block of their own.
@@ -28,8 +34,47 @@ SMALLEST_BLOCK = 16 * 1024
 SPARE_BYTES = 64 * 2**20
 
 
+class StoredFrames:
+    """Frames at the end of a payload file, which has no name any more: each is read when it is asked for."""
+
+    def __init__(self, file: BinaryIO, start: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self._file, self._start, self._lock = file, start, threading.Lock()
+        self.shape, self.dtype = shape, dtype
+
+    def iterate(self, indices: range, gray: bool = False) -> Iterator[np.ndarray]:
+        """The frames of these numbers, ascending, one after the other."""
+        for index in indices:
+            frame = np.empty(self.shape[1:], self.dtype)
+            with self._lock:
+                self._file.seek(self._start + index * frame.nbytes)
+                self._file.readinto(frame.data.cast("B"))
+            yield to_gray(frame) if gray else frame
+
+
+def _size_of(frames: ArrayFrames | StoredFrames) -> int:
+    return math.prod(frames.shape) * frames.dtype.itemsize
+
+
 class _Pickler(pickle.Pickler):
-    """Makes every array plain and contiguous, so that its bytes stay outside the pickle."""
+    """Makes every array plain and contiguous, so that its bytes stay outside the pickle; keeps frames out, too."""
+
+    def __init__(self, head: io.BytesIO) -> None:
+        super().__init__(head, protocol=5, buffer_callback=self._keep_inside)
+        self.blocks: list[memoryview] = []
+        self.films: list[ArrayFrames | StoredFrames] = []
+
+    def _keep_inside(self, buffer: pickle.PickleBuffer) -> bool:
+        view = buffer.raw()
+        if view.nbytes < SMALLEST_BLOCK:
+            return True
+        self.blocks.append(view)
+        return False
+
+    def persistent_id(self, value: Any) -> tuple[int, tuple[int, ...], str] | None:
+        if not isinstance(value, ArrayFrames | StoredFrames):
+            return None
+        self.films.append(value)
+        return sum(map(_size_of, self.films[:-1])), value.shape, value.dtype.str
 
     def reducer_override(self, value: Any) -> Any:
         if not isinstance(value, np.ndarray) or value.dtype.hasobject:
@@ -58,20 +103,12 @@ def save(value: Any, folders: Sequence[Path]) -> Path:
     Raises:
         OSError: the disk is full; nothing is left behind.
     """
-    blocks: list[memoryview] = []
-
-    def keep_inside(buffer: pickle.PickleBuffer) -> bool:
-        view = buffer.raw()
-        if view.nbytes < SMALLEST_BLOCK:
-            return True
-        blocks.append(view)
-        return False
-
     head = io.BytesIO()
-    _Pickler(head, protocol=5, buffer_callback=keep_inside).dump(value)
-    parts = [head.getbuffer(), *blocks]
+    pickler = _Pickler(head)
+    pickler.dump(value)
+    parts = [head.getbuffer(), *pickler.blocks]
     index = json.dumps([part.nbytes for part in parts]).encode()
-    size = sum(part.nbytes for part in parts)
+    size = sum(part.nbytes for part in parts) + sum(map(_size_of, pickler.films))
     folder = next((f for f in folders if shutil.disk_usage(f).free > size + SPARE_BYTES), folders[-1])
     path = folder / uuid.uuid4().hex
     try:
@@ -80,20 +117,37 @@ def save(value: Any, folders: Sequence[Path]) -> Path:
             for part in parts:
                 stream.write(bytes(-stream.tell() % ALIGNMENT))
                 stream.write(part)
+            for frames in pickler.films:
+                for frame in frames.iterate(range(frames.shape[0])):
+                    stream.write(np.ascontiguousarray(frame).data)
     except OSError:
         path.unlink(missing_ok=True)
         raise
     return path
 
 
+class _Unpickler(pickle.Unpickler):
+    """Gives frames that lie at the end of the file: `films_start` is where they begin."""
+
+    def __init__(self, head: memoryview, buffers: Sequence[memoryview], file: BinaryIO, films_start: int) -> None:
+        super().__init__(io.BytesIO(head), buffers=buffers)
+        self._file, self._films_start = file, films_start
+
+    def persistent_load(self, pid: tuple[int, tuple[int, ...], str]) -> StoredFrames:
+        offset, shape, dtype = pid
+        return StoredFrames(self._file, self._films_start + offset, shape, np.dtype(dtype))
+
+
 def load(path: Path) -> Any:
     """Read what `save` wrote and delete the file. Arrays are writable and private to the receiver."""
+    file: BinaryIO = path.open("rb", buffering=0)
     try:
-        with path.open("rb") as stream:
-            if sys.platform == "win32":  # a mapped file cannot be deleted there
-                content = memoryview(bytearray(stream.read()))
-            else:
-                content = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY))
+        if sys.platform == "win32":  # an open file cannot be deleted there
+            with file:
+                file = io.BytesIO(file.read())
+            content = file.getbuffer()
+        else:
+            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
     finally:
         path.unlink(missing_ok=True)
     (length,) = struct.unpack_from("<Q", content)
@@ -103,4 +157,4 @@ def load(path: Path) -> Any:
         position += -position % ALIGNMENT
         parts.append(content[position : position + size])
         position += size
-    return pickle.loads(parts[0], buffers=parts[1:])
+    return _Unpickler(parts[0], parts[1:], file, position).load()

@@ -250,7 +250,7 @@ def digest() -> dict:
             for key in segmentation.GetSegmentIDs():
                 segment = segmentation.GetSegment(key)
                 tags = [known.tagOf(segment, tag) for tag in known.KNOWN_TAGS]
-                inside, start = segments._filledBox(
+                inside, start = segments.filledBox(
                     segment.GetRepresentation("Binary labelmap"), segment.GetLabelValue()
                 )
                 parts.append((key, segment.GetName(), tags, known.checksum(inside, start)))

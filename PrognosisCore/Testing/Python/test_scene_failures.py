@@ -21,16 +21,16 @@ from scene_fixtures import *  # noqa: F403
 from PrognosisLib import scene
 from PrognosisLib.errors import InputError
 from PrognosisLib.findings import Curve, HeatMap, Mask
-from PrognosisLib.scene import plots, results, segments
+from PrognosisLib.scene import heat_maps, plots, results, segments
 
 FAILURES = [
-    (segments, "_setPlace", 1),
+    (segments, "setPlace", 1),
     (segments, "setKnown", 2),
     (results, "updateTable", 1),
     (plots, "_fillPoints", 2),
     (plots, "_fillChart", 1),
     (plots, "_fillChart", 2),
-    (results, "setImage", 1),
+    (heat_maps, "setImage", 1),
 ]
 
 
@@ -44,7 +44,7 @@ def test_a_failure_leaves_a_fresh_scene_as_it_was(monkeypatch, a_volume_node, mo
     assert not slicer.mrmlScene.IsBatchProcessing()
 
 
-@pytest.mark.parametrize(("module", "name", "call"), [one for one in FAILURES if one[1] != "_setPlace"])
+@pytest.mark.parametrize(("module", "name", "call"), [one for one in FAILURES if one[1] != "setPlace"])
 def test_a_failure_leaves_earlier_results_as_they_were(monkeypatch, a_volume_node, module, name, call):
     nodes = scene.fromFindings(small_findings(GRID), a_volume_node)
     nodes.segmentation.GetSegmentation().CollapseBinaryLabelmaps(False)

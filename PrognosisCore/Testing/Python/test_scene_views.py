@@ -159,7 +159,7 @@ def test_a_heat_map_of_thick_slices_is_read_back_as_it_was(a_volume_node):
     box = grid.sub_grid((slice(3, 12), slice(2, 14), slice(5, 16)))
     heat = HeatMap("Evidence", np.random.default_rng(0).random(box.shape).astype(np.float32), box)
     nodes = scene.fromFindings(Findings("spleen", heat_maps=(heat,)), a_volume_node)
-    (again,) = scene.readHeatMaps(nodes.heatMaps)
+    (again,) = scene.readHeatMaps(nodes.heatMaps, a_volume_node)
     assert again.name == "Evidence"
     np.testing.assert_array_equal(again.array, heat.array)
     assert again.grid.same_as(box)

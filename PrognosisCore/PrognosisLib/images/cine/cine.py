@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
@@ -182,6 +183,11 @@ class Cine:
     def frame_shape(self) -> tuple[int, int]:
         """Rows and columns of a frame."""
         return self.source.shape[1:3]
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes of all frames, in memory or not."""
+        return math.prod(self.source.shape) * self.source.dtype.itemsize
 
     @property
     def is_color(self) -> bool:

@@ -22,7 +22,7 @@ def read_cine(path: str | Path) -> Cine:
     Raises:
         InputError: with one sentence that says why it cannot be read, and what to do.
     """
-    path = Path(path)
+    path = Path(path).absolute()  # its frames may be read later, in a process that works in another folder
     try:
         if path.is_dir():
             return _read_folder(path)
