@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from PrognosisLib.bundles.backends import Network, load_network
-from PrognosisLib.bundles.bundle import Bundle
 from PrognosisLib.errors import BundleError
 from PrognosisLib.findings import Findings, Flag, HeatMap, Mask
 from PrognosisLib.images.cine.checks import check_cine
@@ -18,7 +17,7 @@ from PrognosisLib.pipeline import Case, Progress, Stopwatch, silent
 from .labels import LIVER, MODELS, PRODUCT
 from .measuring.measurements import measure_cine
 from .measuring.readout import FibrosisReadout
-from .networks.catalog import ENCODER_OF, SEGMENTER, build_encoder, build_segmenter
+from .networks.catalog import ENCODER_OF, SEGMENTER, build_encoder, build_segmenter, load_bundle
 from .networks.heads import Head, head_from_dict
 from .networks.reading import CineReading, read_cine_frames
 from .networks.summary import evidence_of, heat_of
@@ -37,7 +36,7 @@ class FibrosisPipeline:
     system = "fibrosis"
 
     def __init__(self, bundle: Path) -> None:
-        self.bundle = Bundle.load(bundle, self.system, channels=1, classes=1)
+        self.bundle = load_bundle(bundle)
         self.readout = FibrosisReadout.from_bundle(self.bundle)
         self._heads: dict[str, Head] | None = None
         self._networks: tuple[tuple[str, int], dict[str, Network]] | None = None

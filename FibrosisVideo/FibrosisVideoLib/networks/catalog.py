@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from PrognosisLib.bundles.bundle import Bundle
 
 from .lattice import GRAY_OFFSET, GRAY_SCALE
 
@@ -17,6 +20,15 @@ LIVER_WIDTHS = (16, 32, 64, 96)
 FRAME_WIDTHS = (24, 48, 64)
 FILM_WIDTHS = (16, 32, 64)
 LSTM_UNITS = 32
+
+
+# Channels and features of the encoders.
+ENCODERS = {name: (2, FILM_WIDTHS[-1] if model == "3d" else FRAME_WIDTHS[-1]) for model, name in ENCODER_OF.items()}
+
+
+def load_bundle(path: Path) -> Bundle:
+    """A verified bundle of this system."""
+    return Bundle.load(path, "fibrosis", channels=1, classes=1, others=ENCODERS)
 
 
 def to_input(gray: np.ndarray) -> np.ndarray:

@@ -62,7 +62,13 @@ class Bundle:
 
     @classmethod
     def load(
-        cls, path: Path, system: str, channels: int = 1, classes: int = 3, layers: Layers | None = UNET_LAYERS
+        cls,
+        path: Path,
+        system: str,
+        channels: int = 1,
+        classes: int = 3,
+        layers: Layers | None = UNET_LAYERS,
+        others: Mapping[str, tuple[int, int]] | None = None,
     ) -> Bundle:
         """Verify everything, open nothing else.
 
@@ -71,6 +77,8 @@ class Bundle:
             system: "spleen", "ich", ...; the bundle must be made for it.
             channels, classes: of every network's input and output, background included.
             layers: where the weights show them; None for networks that are checked by metadata and graph only.
+            others: networks by name with channels and classes of their own, which the graph alone tells; each must be
+                there.
 
         Raises:
             BundleError: one sentence that says what is wrong and how to mend it; nothing was executed.
@@ -83,7 +91,7 @@ class Bundle:
         for name, expected in metadata["files"].items():
             _check_file(path / name, name, expected)
         _check_format(metadata, channels, classes)
-        _check_networks(path, present, channels, classes, layers)
+        _check_networks(path, present, (channels, classes), layers, others or {})
         return cls(path, metadata, sha256)
 
     def file(self, name: str) -> Path:
@@ -149,6 +157,7 @@ def write_bundle(
     channels: int = 1,
     classes: int = 3,
     layers: Layers | None = UNET_LAYERS,
+    others: Mapping[str, tuple[int, int]] | None = None,
 ) -> Bundle:
     """Write a bundle, verify it and only then put it in place of `folder`.
 
@@ -174,11 +183,11 @@ def write_bundle(
         (made / METADATA).parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**metadata, "files": listing}, indent=2, ensure_ascii=False)
         (made / METADATA).write_text(text + "\n", encoding="utf-8", newline="\n")
-        Bundle.load(made, metadata.get("system", ""), channels, classes, layers)
+        Bundle.load(made, metadata.get("system", ""), channels, classes, layers, others)
         if folder.exists():
             os.replace(folder, Path(temporary) / "replaced")
         os.replace(made, folder)
-    return Bundle.load(folder, metadata["system"], channels, classes, layers)
+    return Bundle.load(folder, metadata["system"], channels, classes, layers, others)
 
 
 def _files_in(path: Path) -> set[str]:
@@ -328,8 +337,19 @@ def _check_count(name: str, found: Any, expected: int, what: str) -> None:
         )
 
 
-def _check_networks(path: Path, present: set[str], channels: int, classes: int, layers: Layers | None) -> None:
+def _check_networks(
+    path: Path,
+    present: set[str],
+    usual: tuple[int, int],
+    layers: Layers | None,
+    others: Mapping[str, tuple[int, int]],
+) -> None:
     tensors = {}
+    for name in sorted(others):
+        if f"models/{name}.onnx" not in present:
+            raise BundleError(
+                f"The bundle has no network 'models/{name}.onnx'; choose a bundle of this system or {AGAIN}."
+            )
     for name in sorted(name for name in present if name.endswith((".safetensors", ".onnx"))):
         if not name.startswith("models/") or name.count("/") != 1:
             raise BundleError(f"The bundle's '{name}' is not directly in 'models'; {AGAIN}.")
@@ -338,11 +358,11 @@ def _check_networks(path: Path, present: set[str], channels: int, classes: int, 
             tensors[Path(name).name] = header = read_header(path / name)
         except FormatError as error:
             raise BundleError(f"The bundle's '{name}' {error}; {AGAIN}.") from None
-        if layers is not None:
-            _check_layer(name, header, layers.input, channels, "input channels")
-            _check_layer(name, header, layers.output, classes, "output classes")
+        if layers is not None and Path(name).stem not in others:
+            _check_layer(name, header, layers.input, usual[0], "input channels")
+            _check_layer(name, header, layers.output, usual[1], "output classes")
     for name in sorted(name for name in present if name.endswith(".onnx")):
-        _check_graph(path, name, tensors, channels, classes)
+        _check_graph(path, name, tensors, *others.get(Path(name).stem, usual))
 
 
 def _check_layer(name: str, header: dict, layer: tuple[str, int], expected: int, what: str) -> None:
