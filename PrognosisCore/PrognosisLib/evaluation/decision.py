@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from .estimates import checked_probabilities, checked_survival
-from .survival import kaplan_meier
+from .survival import survival_until
 
 
 class NetBenefit(NamedTuple):
@@ -49,8 +49,8 @@ def _benefit(time: np.ndarray, event: np.ndarray, chosen: np.ndarray, horizon: f
     if not chosen.any():
         return 0.0
     share = float(chosen.mean())
-    ill = 1 - kaplan_meier(time[chosen], event[chosen]).at(horizon).value
-    return share * (ill - (1 - ill) * threshold / (1 - threshold))
+    alive = survival_until(time[chosen], event[chosen], horizon)
+    return share * (1 - alive - alive * threshold / (1 - threshold))
 
 
 def _checked(thresholds: Sequence[float]) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from PrognosisLib.errors import InputError
+from PrognosisLib.evaluation import survival
 from PrognosisLib.evaluation.cutoff import best_binary_cutoff, best_survival_cutoff, log_rank_scores
 from PrognosisLib.evaluation.survival import (
     at_risk,
@@ -16,6 +17,7 @@ from PrognosisLib.evaluation.survival import (
     hazard_ratio,
     kaplan_meier,
     log_rank,
+    survival_until,
 )
 
 
@@ -91,6 +93,22 @@ def test_paired_difference_of_c_indexes():
         compare_c_index([1, 2], [0, 0], [1, 2], [2, 1])
     with pytest.raises(InputError, match="must not be negative"):
         c_index([-1, 2], [0, 1], [1, 2])
+
+
+def test_a_bootstrap_by_pairs_is_that_of_lifelines(monkeypatch):
+    rng = np.random.default_rng(1)
+    time, event = rng.integers(1, 12, 60).astype(float), rng.integers(0, 2, 60)
+    risk, patients = rng.integers(0, 5, 60).astype(float), rng.integers(0, 40, 60)
+    by_pairs = c_index(time, event, risk, patients, repeats=40)
+    monkeypatch.setattr(survival, "MOST_PAIRED", 0)
+    assert c_index(time, event, risk, patients, repeats=40) == pytest.approx(by_pairs, abs=1e-6)
+
+
+def test_survival_until_a_time_is_the_curves():
+    time, event, *_ = survivors()
+    curve = kaplan_meier(time, event)
+    for moment in (0.0, 0.3, 1.0, 5.0):
+        assert survival_until(time, event, moment) == pytest.approx(curve.at(moment).value)
 
 
 # --- best cut-off -----------------------------------------------------------------------------------------------------

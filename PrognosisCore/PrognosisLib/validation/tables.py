@@ -1,0 +1,119 @@
+"""The rows of a section as tables that a person reads: scores down, figures across; comparisons; subgroups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..findings import SIMULATED
+from ..wording import format_number
+from .methods import FIGURES
+from .section import EVERYBODY, Row, Section
+
+# Headings, and the figures of each table in the order of its columns.
+BLOCKS = (
+    ("Discrimination", ("auc", "c_index", "log_rank", "hazard_ratio")),
+    ("Best cut-off", ("best_cutoff",)),
+    ("At a point", ("point", "sensitivity", "specificity", "accuracy", "precision", "negative_predictive_value")),
+    ("At a point, averages", ("f1", "precision_macro", "recall_macro", "f1_macro")),
+    ("Median survival", ("median_survival",)),
+    (
+        "Calibration",
+        (
+            *("brier", "scaled_brier", "calibration_slope", "calibration_intercept", "observed_to_expected"),
+            "calibration_index",
+        ),
+    ),
+    ("Agreement with the truth", ("bias", "lower_limit", "upper_limit", "intraclass")),
+    ("Errors", ("mean_absolute_error", "median_absolute_percent", "coverage")),
+    ("Quality", ("mean", "sd", "median", "worst", "missed")),
+    ("Refitted to this cohort", ("apparent", "optimism", "corrected", "out_of_sample")),
+    (
+        "Comparisons on the same patients",
+        (
+            *("auc_difference", "c_index_difference", "integrated_discrimination", "net_reclassification"),
+            *("net_reclassification_events", "net_reclassification_others"),
+        ),
+    ),
+)
+SHARES = ("sensitivity", "specificity", "accuracy", "precision", "negative_predictive_value", "coverage", "missed")
+
+
+@dataclass
+class Line:
+    """One line of a table: its heading, tags, and a text for each column."""
+
+    heading: str
+    simulated: bool
+    count: str
+    cells: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Block:
+    """A table: heading, columns, lines."""
+
+    heading: str
+    columns: list[str]
+    lines: list[Line]
+
+
+def blocks_of(section: Section) -> list[Block]:
+    """All tables that have something in them; subgroups come last, with the whole cohort on top."""
+    whole = [row for row in section.rows if not _is_subgroup(row)]
+    parts = [row for row in section.rows if _is_subgroup(row)]
+    found = [_block(heading, names, whole) for heading, names in BLOCKS]
+    if parts:
+        names = tuple(dict.fromkeys(row.figure for row in parts))
+        main = parts[0].score
+        all_of_main = [row for row in whole if row.score == main and row.figure in names and row.who == EVERYBODY]
+        found.append(_block("Subgroups", names, [*all_of_main, *parts], by_patients=True))
+    return [block for block in found if block.lines]
+
+
+def _is_subgroup(row: Row) -> bool:
+    return ": " in row.who
+
+
+def _block(heading: str, names: Sequence[str], rows: Sequence[Row], by_patients: bool = False) -> Block:
+    wanted = [row for row in rows if row.figure in names]
+    present = [name for name in names if any(row.figure == name for row in wanted)]
+    lines: dict[tuple[str, str, str], Line] = {}
+    for row in wanted:
+        key = (row.score, row.who, row.note if row.figure in ("apparent", "out_of_sample") else "")
+        title = row.who if by_patients or row.who != EVERYBODY else row.score
+        line = lines.setdefault(key, Line(title, SIMULATED in row.note, _count(row), [""] * len(present)))
+        line.cells[present.index(row.figure)] = cell(row)
+        note = row.note.removeprefix(SIMULATED).removeprefix("; ")
+        if note and note not in line.notes:
+            line.notes.append(note)
+    return Block(heading, [FIGURES[name] for name in present], list(lines.values()))
+
+
+def _count(row: Row) -> str:
+    return f"{row.n}" if row.events is None else f"{row.n} ({row.events})"
+
+
+def cell(row: Row) -> str:
+    """Value, interval and p value as a text: "0.82 (0.76 to 0.88)"; shares in percent."""
+    scale, unit = (100.0, "%") if row.figure in SHARES else (1.0, row.unit)
+    if not np.isfinite(row.value):
+        return "not reached" if row.value > 0 else "not available"
+    text = _number(scale * row.value)
+    if np.isfinite(row.lower) and np.isfinite(row.upper):
+        text += f" ({_number(scale * row.lower)} to {_number(scale * row.upper)})"
+    if unit:
+        text += f" {unit}"
+    return f"{text}, {p_text(row.p)}" if np.isfinite(row.p) else text
+
+
+def _number(value: float) -> str:
+    """Three significant digits at most, and no more than three decimals."""
+    return format_number(round(float(value), 3))
+
+
+def p_text(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
