@@ -51,8 +51,8 @@ class FibrosisVideoParameterNode(SystemParameters):
     """The panel's state, saved with the scene; see SystemParameters for what all systems share.
 
     Args:
-        cine: the volume that shows the film's frames (its sequence browser plays it), or one whose slices are the
-            frames.
+        cine: the volume that shows the film's frames, gray or color (its sequence browser plays it), or one whose
+            slices are the frames.
         heatMap: make the Grad-CAM.
         decisionPercent: probability of F2 or higher from which on the answer is yes; 0 for the model's own.
         sweF2KPa: a measured SWE stiffness from here on counts as stage F2, kPa.
@@ -129,11 +129,11 @@ class FibrosisVideoTest(ScriptedLoadableModuleTest):
         assert found.value("liver_frames") > 50.0
 
     def test_editedFrame(self) -> None:
-        from PrognosisLib.runs import findBrowser
+        from PrognosisLib import scene
 
         logic, node = self.loadDemo()
         result = logic.process(node)
-        segmentation, browser = result.nodes.segmentation, findBrowser(node)
+        segmentation, browser = result.nodes.segmentation, scene.filmOf(node).browser
         browser.SetSelectedItemNumber(browser.GetNumberOfItems() // 2)
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
         segmentID = segmentation.GetSegmentation().GetSegmentIdBySegmentName("Liver")

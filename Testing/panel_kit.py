@@ -15,6 +15,7 @@ import host
 from PrognosisLib import systems
 
 WIDTHS = (350, 400, 420, 500)
+NEED_SCENE = ("qMRMLNodeComboBox", "qMRMLSequenceBrowserPlayWidget", "qMRMLSequenceBrowserSeekWidget")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def check_made_for_designer(path: Path) -> None:
     declared = {one.findtext("class") for one in root.iter("customwidget")}
     assert {name for name in used if name.startswith(("ctk", "qMRML"))} <= declared
     # A table view with a scene empties itself after every batch of scene changes, unless a view node feeds it.
-    mrml = {w.get("name") for w in root.iter("widget") if w.get("class") == "qMRMLNodeComboBox"}
+    mrml = {w.get("name") for w in root.iter("widget") if w.get("class") in NEED_SCENE}
     wired = {c.findtext("receiver") for c in root.iter("connection") if c.findtext("slot").startswith("setMRMLScene")}
     assert mrml == wired
 

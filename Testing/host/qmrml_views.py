@@ -271,14 +271,28 @@ class qMRMLSequenceBrowserSeekWidget(qMRMLWidget):
         self._browser = None
         self._slider = QtWidgets.QSlider(self)
         self._slider.orientation = 1
+        self._slider.toolTip = "Frame"
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._slider)
+        self._observer = NodeObserver(self, self._follow, (MODIFIED,))
         self._slider.valueChanged.connect(self.setSelectedItemNumber)
+
+    def _follow(self) -> None:
+        """The slider has the browser's items and is at the selected one; what it says meanwhile does not count."""
+        node = self._browser
+        self._slider.blockSignals(True)
+        self._slider.maximum = max(node.GetNumberOfItems() - 1, 0) if node is not None else 0
+        self._slider.value = max(node.GetSelectedItemNumber(), 0) if node is not None else 0
+        self._slider.blockSignals(False)
 
     def slider(self) -> QtWidgets.QSlider:
         return self._slider
 
     def setMRMLSequenceBrowserNode(self, node) -> None:
         self._browser = node
-        self._slider.maximum = max(node.GetNumberOfItems() - 1, 0) if node is not None else 0
+        self._observer.observe(node)
+        self._follow()
 
     def setSelectedItemNumber(self, number: int) -> None:
         if self._browser is not None:
@@ -287,12 +301,36 @@ class qMRMLSequenceBrowserSeekWidget(qMRMLWidget):
 
 @standIn
 class qMRMLSequenceBrowserPlayWidget(qMRMLWidget):
+    vars().update(stored("qMRMLSequenceBrowserPlayWidget", RecordingControlsVisible=True))
+
     def __init__(self, parent=None) -> None:
         super().__init__(parent)
         self._browser = None
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._button = QtWidgets.QPushButton("Play")
+        self._button.checkable = True
+        self._button.toolTip = "Play or pause"
+        layout.addWidget(self._button)
+        self._observer = NodeObserver(self, self._follow, (MODIFIED,))
+        self._button.clicked.connect(lambda: self.onVcrPlayPause())
+
+    def _follow(self) -> None:
+        self.enabled = self._browser is not None
+        self._button.checked = self._browser is not None and self._browser.GetPlaybackActive()
 
     def setMRMLSequenceBrowserNode(self, node) -> None:
         self._browser = node
+        self._observer.observe(node)
+        self._follow()
+
+    def setPlaybackEnabled(self, play: bool) -> None:
+        if self._browser is not None:
+            self._browser.SetPlaybackActive(play)
+
+    def onVcrPlayPause(self) -> None:
+        """Says in the node that it plays; the frames do not run by themselves here."""
+        self.setPlaybackEnabled(not self._browser.GetPlaybackActive())
 
     def onVcrNext(self) -> None:
         self._browser.SelectNextItem(1)

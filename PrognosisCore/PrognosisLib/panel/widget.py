@@ -22,6 +22,7 @@ from .dependencies import ensurePackages, ensureTorch
 from .follower import ResultsFollower
 from .form import loadForm, orderKeys
 from .parameters import Device
+from .player import Player
 from .run_control import RunControl
 
 
@@ -61,6 +62,8 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.runControl = RunControl(self.ui, self._checkCanApply)
         self.clinicalForm = ClinicalForm(self.ui, self.system, self._onClinicalChanged)
         self.results = ResultsFollower(self)
+        self.player = Player(self.ui.playerSection, self.ui.playWidget, self.ui.seekWidget, self.ui.frameLabel)
+        self._hideWhatFilmsLack()
         self.about = BundleSection(self.ui, self.logic, self._onBundleChosen, self.runControl.showError)
         orderKeys(self.ui, self.clinicalForm.editors)
         self.ui.applyButton.connect("clicked(bool)", self.onApply)
@@ -76,6 +79,7 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         wasBusy = self.runControl.isBusy
         self.runControl.close()
         self.setParameterNode(None)
+        self.player.close()
         self.removeObservers()
         if wasBusy or not self.logic.worker.is_busy:
             self.logic.worker.close()
@@ -117,6 +121,7 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
         self._parameterNode = node
         self.results.reset()
+        self.player.setVolume(self.playedVolume())
         if node is not None:
             self._guiTag = node.connectGui(self.ui)
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
@@ -136,6 +141,7 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.clinicalForm.setText(node.clinical)
         self.about.setBundle(node.bundle)
         self.results.update()
+        self.player.setVolume(self.playedVolume())
         if self.runControl.isBusy and self._runVolumes != self.volumes():
             self.runControl.cancel(_("The volume was removed or changed, so the run was stopped."))
         self._checkCanApply()
@@ -148,6 +154,18 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The chosen volume that carries segmentation and results; None where it is not chosen."""
         volumes = self.volumes()
         return volumes.get(self.system.primary_of(volumes).name)
+
+    def playedVolume(self) -> Any:
+        """The volume whose film the player plays; None where the system takes none, or none is chosen."""
+        if self._parameterNode is None or not self.system.primary_of(self.volumes()).film:
+            return None
+        return self.primaryVolume()
+
+    def _hideWhatFilmsLack(self) -> None:
+        """A film is one image, whose frames are not run one by one, and flat."""
+        isFilm = any(role.film for role in self.system.roles)
+        for widget in (self.ui.allFramesCheckBox, self.ui.show3DButton):
+            widget.visible = not isFilm
 
     def _volumesOf(self, parameterNode: Any) -> dict[str, Any]:
         chosen = {role.name: getattr(parameterNode, role.name) for role in self.system.roles}
