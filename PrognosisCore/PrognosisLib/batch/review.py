@@ -47,13 +47,11 @@ class Counts:
     def text(self) -> str:
         """ "Accepted on review: 223 of 227 (98.2 %, 95 % interval 95.6 to 99.3 %). Not reviewed: 0. Failed: 2." """
         figure = self.figure()
-        share = "none reviewed yet"
-        if figure:
-            share = "{percent:.1f} %, 95 % interval {lower:.1f} to {upper:.1f} %".format(**figure)
-        return (
-            f"Accepted on review: {self.accepted} of {self.reviewed} ({share}). Not reviewed: {self.open}. "
-            f"Failed: {self.failed}."
-        )
+        rest = f"Not reviewed: {self.open}. Failed: {self.failed}."
+        if figure is None:
+            return rest
+        share = "{percent:.1f} %, 95 % interval {lower:.1f} to {upper:.1f} %".format(**figure)
+        return f"Accepted on review: {self.accepted} of {self.reviewed} ({share}). {rest}"
 
 
 @dataclass
@@ -161,10 +159,11 @@ def _shown(journal: Journal, order: Iterable[str], review: Review, picture: str)
     for case in order:
         entry = journal.entry(case)
         decision, comment = review.of(case)
+        place = f"{entry['folder']}/{picture}"
         yield {
             "name": case,
             "is_done": entry["status"] == DONE,
-            "picture": f"{entry['folder']}/{picture}",
+            "picture": place if (review.folder / place).is_file() else "",
             "text": entry["summary"] or entry["reason"],
             "flags": entry["flags"],
             "decision": decision,

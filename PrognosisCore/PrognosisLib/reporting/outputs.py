@@ -58,7 +58,7 @@ def write_outputs(
     """Write the files that are asked for: the segmentation where there is one, table, provenance, report, scene.
 
     Args:
-        files: names of them; also "picture.png", the report's first picture.
+        files: names of them; also "picture.png", the report's first picture, where there may be one.
 
     Raises:
         InputError: the folder cannot be written or the disk is full; nothing is left behind.
@@ -77,8 +77,9 @@ def write_outputs(
         if REPORT in files:
             shown = {"wanted": system.clinical_fields, "window": window}
             report.write_report(draft, result.findings, volume, provenance, clinical, bundle.card, **shown)
-        if PICTURE in files:
-            write_atomic(draft / PICTURE, report.first_picture(result.findings, volume, window, PICTURE_DPI).png)
+        picture = report.first_picture(result.findings, volume, window, PICTURE_DPI) if PICTURE in files else None
+        if picture is not None:
+            write_atomic(draft / PICTURE, picture.png)
         if SCENE in files:
             scene.saveScene(draft / SCENE)
         names = sorted(path.name for path in draft.iterdir())

@@ -126,11 +126,19 @@ def write_report(
 
 
 def first_picture(
-    findings: Findings, volume: Volume, window: tuple[float, float] | None = None, dpi: int = DPI
-) -> Picture:
-    """Three slices with the outlines of all masks: what is enough to see whether the masks are right."""
+    findings: Findings, volume: Volume | Cine, window: tuple[float, float] | None = None, dpi: int = DPI
+) -> Picture | None:
+    """What is enough to see whether the masks are right: three slices with the outlines of all masks, or frames of a
+    cine; None where nothing of the cine may be shown."""
     from . import pictures
 
+    if isinstance(volume, Cine):
+        from .cine_view import CineView
+
+        try:
+            return _frames_picture(findings, CineView.of(volume), dpi)
+        except InputError:
+            return None
     names = ", ".join(mask.name for mask in findings.masks if not mask.is_empty)
     outlined = f" with outlines of {names}" if names else ""
     return _picture(
@@ -175,10 +183,7 @@ def cine_images(findings: Findings, view: CineView) -> list[Picture]:
     from .contact_sheets import contact_sheet
     from .heat_maps import THRESHOLD
 
-    names = ", ".join(mask.name for mask in findings.masks if mask.visible and not mask.is_empty)
-    outlined = f" with outlines of {names}" if names else ""
-    sheet = contact_sheet(view, findings.masks, width=PAGE_INCHES)
-    made = [_picture(sheet, f"Frames of the cine in the order of time{outlined}.", wide=True)]
+    made = [_frames_picture(findings, view)]
     for heat_map in findings.heat_maps:
         label = f" ({SIMULATED})" if findings.is_simulated and SIMULATED not in heat_map.name else ""
         caption = (
@@ -188,6 +193,15 @@ def cine_images(findings: Findings, view: CineView) -> list[Picture]:
         sheet = contact_sheet(view, findings.masks, heat_map, width=PAGE_INCHES)
         made.append(_picture(sheet, caption, wide=True))
     return made
+
+
+def _frames_picture(findings: Findings, view: CineView, dpi: int = DPI) -> Picture:
+    from .contact_sheets import contact_sheet
+
+    names = ", ".join(mask.name for mask in findings.masks if mask.visible and not mask.is_empty)
+    outlined = f" with outlines of {names}" if names else ""
+    sheet = contact_sheet(view, findings.masks, width=PAGE_INCHES)
+    return _picture(sheet, f"Frames of the cine in the order of time{outlined}.", wide=True, dpi=dpi)
 
 
 def slice_images(findings: Findings, volume: Volume, window: tuple[float, float] | None = None) -> list[Picture]:
