@@ -70,3 +70,10 @@ def duration_text(seconds: float) -> str:
         return f"{round(seconds / 60)} min"
     hours = seconds / 3600
     return f"{hours:.1f} h" if hours < 10 else f"{round(hours)} h"
+
+
+def unit_text(unit: str) -> str:
+    """A unit as it is printed: "umol/L" is "µmol/L"."""
+    for plain, printed in (("umol", "µmol"), ("ug/", "µg/"), ("uL", "µL"), ("^9", "⁹"), ("^4", "⁴"), ("^3", "³")):
+        unit = unit.replace(plain, printed)
+    return unit

@@ -26,7 +26,7 @@ for HBV-ACLF. The lungs are spared: SpO2/FiO2 does not depend on anything here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -230,6 +230,14 @@ def _outcome(
     times = np.stack([lost, death, transplant])
     status = np.argmin(times, axis=0)
     return (SECOND_DAY + np.maximum(times.min(axis=0), 0.01)).round(2), status
+
+
+def draw_seeds(seeds: Iterable[int]) -> dict[str, np.ndarray]:
+    """The columns of `draw_cohort` for the patients of `draw_patient`, one row for each seed."""
+    rows = [draw_cohort(1, seed) for seed in seeds]
+    if not rows:
+        raise InputError("a cohort needs at least one patient, not 0.")
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
 def draw_patient(seed: int) -> Patient:

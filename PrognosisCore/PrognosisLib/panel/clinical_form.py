@@ -17,14 +17,10 @@ from ..errors import InputError
 from ..findings import Measurement
 from ..scores import score_rows
 from ..systems import System
+from ..wording import unit_text
 
 WRONG = "color: #c0392b"
 UNSURE = "color: #b9770e"
-
-
-def shownUnit(unit: str) -> str:
-    """A unit as it is printed: "umol/L" is "µmol/L"."""
-    return unit.replace("umol", "µmol").replace("ug/", "µg/").replace("uL", "µL").replace("^9", "⁹").replace("^3", "³")
 
 
 class ClinicalForm:
@@ -165,10 +161,10 @@ class _Row:
                 self._editor.addItem(choice)
         if len(self._units) > 1:
             for unit in self._units:
-                self._unit.addItem(shownUnit(unit))
+                self._unit.addItem(unit_text(unit))
             self._unit.toolTip = _("Unit of the value; changing it does not convert the number.")
         else:
-            self._unit.text = shownUnit(self.field.unit)
+            self._unit.text = unit_text(self.field.unit)
             self._unit.visible = bool(self.field.unit)
             self._unit.toolTip = _("Unit of the value.")
 
@@ -176,7 +172,7 @@ class _Row:
         text = self.field.tip
         if self._isNumber and math.isfinite(self.field.low) and math.isfinite(self.field.high):
             text += _(" {low} to {high} {unit}.").format(
-                low=f"{self.field.low:g}", high=f"{self.field.high:g}", unit=shownUnit(self.field.unit)
+                low=f"{self.field.low:g}", high=f"{self.field.high:g}", unit=unit_text(self.field.unit)
             )
         return text.replace(" .", ".").strip()
 

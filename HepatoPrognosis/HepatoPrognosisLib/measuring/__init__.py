@@ -1,0 +1,1 @@
+"""From masks, the network's readings and clinical values to rows: mortality by three models, points, change."""
