@@ -228,7 +228,7 @@ def test_it_is_deterministic_and_survives_the_way_through_a_file():
 def test_a_damaged_readout_is_refused(change):
     content = json.loads(readable_json(readout().to_dict()))
     change(content)
-    with pytest.raises(BundleError, match="install (the|its) bundle again"):
+    with pytest.raises(BundleError, match=r"install (the|its) bundle again"):
         HepatoReadout.from_dict(content, simulated=True)
 
 
