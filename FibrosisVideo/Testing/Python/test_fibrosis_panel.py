@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -323,6 +324,28 @@ def test_scores_are_shown_while_values_are_entered(a_panel):
     assert "FIB-4: 3.33" in shown
     assert "APRI: 1.33" in shown
     assert "NAFLD fibrosis score" not in shown
+
+
+def test_the_demo_case_is_a_cine_with_clinical_values(a_panel, monkeypatch):
+    from FibrosisVideoLib.demo import CLINICAL
+    from PrognosisLib import runs
+
+    real = runs.startDemo
+    monkeypatch.setattr(runs, "startDemo", lambda logic: real(logic, {"max_size": 96}))
+    a_panel.ui.demoButton.click()
+    finish(a_panel, 120)
+    assert json.loads(a_panel.parameterNode.clinical) == CLINICAL
+    assert a_panel.ui.patientSection.text == "Patient (7 of 8 values given)"
+    assert a_panel.ui.frameLabel.text == "Frame 1 of 48, 0.00 s"
+    assert a_panel.ui.applyButton.enabled
+
+
+def test_the_sample_is_registered(a_panel):
+    from PySide6 import QtGui
+
+    (sample,) = [one for one in host.registeredSamples() if one["sampleName"] == "FibrosisVideoDemo"][-1:]
+    picture = QtGui.QImage(sample["thumbnailFileName"])
+    assert (picture.width(), picture.height()) == (260, 280)
 
 
 # --- the form ---------------------------------------------------------------------------------------------------------
