@@ -23,10 +23,13 @@ EDGE_SHARE = 0.02  # of the sector's height: an outline that close to the sector
 
 @dataclass(frozen=True)
 class CapsuleShare:
-    """Parts 0..1: of a Grad-CAM on the band, by network, and of the image that the band takes up."""
+    """Parts 0..1 on the band: of each network's Grad-CAM, and of a map that is even over the liver and the band.
+
+    The networks look at the liver and a rim around it only, so that the second is what no preference would give.
+    """
 
     shares: dict[str, float]
-    by_chance: float
+    even: float
 
 
 def inner_sector(mask: Mask, sector: Plane | None) -> np.ndarray:
@@ -106,10 +109,11 @@ def capsule_share(mask: Mask, attention: AttentionMaps, sector: Plane | None, is
     of = _cells(attention, cells, shape, matrix)
     seen_pixels = _counts(of[seen], cells)
     on_band, total = dict.fromkeys(attention.maps, 0.0), dict.fromkeys(attention.maps, 0.0)
-    band_pixels = 0
-    for index, band in _bands(mask, attention, sector, is_mm):
+    band_pixels = looked_at = 0
+    for index, liver, band in _bands(mask, attention, sector, is_mm):
         pixels = _counts(of[band & seen], cells)
         band_pixels += int(pixels.sum())
+        looked_at += np.count_nonzero((liver | band) & seen)
         for key, maps in attention.maps.items():
             heat = maps[index].reshape(-1).astype(float)
             on_band[key] += float(heat @ pixels)
@@ -117,7 +121,7 @@ def capsule_share(mask: Mask, attention: AttentionMaps, sector: Plane | None, is
     if not band_pixels:
         return None
     shares = {key: on_band[key] / total[key] for key in attention.maps if total[key] > 0}
-    return CapsuleShare(shares, band_pixels / (len(attention.frames) * int(seen_pixels.sum())))
+    return CapsuleShare(shares, band_pixels / looked_at)
 
 
 def _counts(of: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
@@ -125,17 +129,18 @@ def _counts(of: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
     return np.bincount(of, minlength=math.prod(cells) + 1)[:-1]
 
 
-def _bands(mask: Mask, attention: AttentionMaps, sector: Plane | None, is_mm: bool) -> Iterator[tuple[int, np.ndarray]]:
-    """For each frame that has maps its place among these, and bool (j, i): near the capsule."""
+def _bands(
+    mask: Mask, attention: AttentionMaps, sector: Plane | None, is_mm: bool
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """For each frame that has maps its place among these, and bool (j, i): the mask, and what is near the capsule."""
     from scipy.ndimage import distance_transform_edt
 
     within = inner_sector(mask, sector)
     column, row = mask.grid.spacing[:2]
     rows = np.flatnonzero(within.any(axis=1))
     width = BAND_MM if is_mm else BAND_SHARE * row * max(len(rows), 1)
-    frame = np.zeros(mask.grid.shape[1:], bool)
     for index, number in enumerate(attention.frames):
-        frame[:] = False
+        frame = np.zeros(mask.grid.shape[1:], bool)
         at = int(number) - mask.start[0]
         if 0 <= at < len(mask.array):
             frame[mask.box[1:]] = mask.array[at]
@@ -144,7 +149,7 @@ def _bands(mask: Mask, attention: AttentionMaps, sector: Plane | None, is_mm: bo
         if outline.any():
             # The capsule runs between the two pixels of each pair.
             near = distance_transform_edt(~outline, sampling=(row, column)) + 0.25 * (row + column) <= width
-        yield index, near
+        yield index, frame, near
 
 
 def _outline(frame: np.ndarray, within: np.ndarray) -> np.ndarray:

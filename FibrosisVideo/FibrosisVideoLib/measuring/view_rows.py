@@ -48,7 +48,7 @@ def _mean_row(key: str, label: str, values: np.ndarray, unit: str, method: str) 
 def capsule_rows(
     mask: Mask, evidence: CineEvidence, cine: Cine, settings: FibrosisSettings, simulated: bool
 ) -> list[Measurement]:
-    """Share of each network's Grad-CAM on the band of the capsule, and what chance would put there."""
+    """Share of each network's Grad-CAM on the band of the capsule, and what an even map would have there."""
     found, why = None, NO_MAP
     if settings.heat_map and evidence.attention is not None:
         found = capsule_share(mask, evidence.attention, evidence.sector, cine.pixel_mm is not None)
@@ -65,7 +65,7 @@ def capsule_rows(
                 value,
                 "%",
                 method=f"part within {width} of the liver's outline inside the sector; {PUBLISHED_FOCUS}",
-                note=why if value is None else f"by chance {100 * found.by_chance:.0f} %",
+                note=why if value is None else f"{100 * found.even:.0f} % if it were even over the liver and that band",
                 group=ATTENTION,
                 simulated=simulated,
             )

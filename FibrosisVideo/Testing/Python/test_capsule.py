@@ -88,12 +88,21 @@ def band_of_liver(shape: tuple[int, int]) -> np.ndarray:
     return round_liver(shape, LIVER_RADIUS_MM + BAND_MM) & ~round_liver(shape, LIVER_RADIUS_MM - BAND_MM)
 
 
-def test_an_even_map_has_the_share_of_chance():
+def test_a_map_that_is_even_over_the_liver_and_its_rim():
+    """The rim here is as wide as the band, as far as coarse cells can tell."""
+    around = round_liver((20, 24), LIVER_RADIUS_MM + BAND_MM)
+    found = capsule_share(liver(), attention(around), Plane(sector_mask(), lattice(1)), True)
+    inner, outer = (LIVER_RADIUS_MM + sign * BAND_MM for sign in (-1, 1))
+    assert found.even == pytest.approx(1 - (inner / outer) ** 2, rel=0.05)
+    for share in found.shares.values():
+        assert share == pytest.approx(found.even, rel=0.1)
+
+
+def test_a_map_that_is_even_over_the_image_has_the_bands_part_of_the_sector():
     found = capsule_share(liver(), attention(), Plane(sector_mask(), lattice(1)), True)
     expected = (band_of_liver(SHAPE) & sector_mask()).sum() / sector_mask().sum()
-    assert found.by_chance == pytest.approx(expected, rel=0.1)
     for share in found.shares.values():
-        assert share == pytest.approx(found.by_chance, rel=0.05)
+        assert share == pytest.approx(expected, rel=0.1)
 
 
 def test_a_map_on_the_capsule_has_a_large_share_and_one_inside_hardly_any():
@@ -101,14 +110,15 @@ def test_a_map_on_the_capsule_has_a_large_share_and_one_inside_hardly_any():
     inside = capsule_share(liver(), attention(round_liver((20, 24), 18)), EVERYWHERE, True)
     assert min(near.shares.values()) > 0.7
     assert max(inside.shares.values()) < 0.02
-    assert near.by_chance == pytest.approx(inside.by_chance)
+    assert near.even == pytest.approx(inside.even)
 
 
 def test_only_frames_with_a_mask_have_a_band():
     half = liver(frames=slice(0, FRAMES // 2))
     whole = capsule_share(liver(), attention(), EVERYWHERE, True)
     part = capsule_share(half, attention(), EVERYWHERE, True)
-    assert part.by_chance == pytest.approx(whole.by_chance / 2)
+    assert part.even == pytest.approx(whole.even)
+    assert part.shares["3d"] == pytest.approx(whole.shares["3d"] / 2)
     assert capsule_share(liver(frames=slice(1, 2)), attention(), EVERYWHERE, True) is None
 
 
@@ -128,6 +138,5 @@ def test_without_the_size_of_a_pixel_the_band_follows_the_sector():
     sector = Plane(sector_mask(), lattice(1, None))
     found = capsule_share(liver(pixel_mm=None), attention(pixel_mm=None), sector, False)
     height = np.flatnonzero(sector_mask().any(axis=1)).size
-    disk = round_liver(SHAPE).sum()
-    around = 2 * math.sqrt(math.pi * disk)
-    assert found.by_chance == pytest.approx(around * 2 * BAND_SHARE * height / sector_mask().sum(), rel=0.15)
+    around = 2 * math.sqrt(math.pi * round_liver(SHAPE).sum())
+    assert found.shares["3d"] == pytest.approx(around * 2 * BAND_SHARE * height / sector_mask().sum(), rel=0.15)
