@@ -194,7 +194,7 @@ class ResultsView:
         """Shows the place of a row in the slice views."""
         row = index.row()
         if row < len(self._rows) and self._rows[row].place is not None:
-            scene.jumpTo(self._rows[row].place)
+            scene.jumpTo(self._rows[row].place, self._volumeNode)
 
     def _onEdit(self) -> None:
         """Opens Segment Editor on the system's first segment; where there is none, on a new empty one."""
@@ -205,7 +205,7 @@ class ResultsView:
         slicer.util.selectModule("SegmentEditor")
         editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
         editor.setSegmentationNode(node)
-        editor.setSourceVolumeNode(volumeNode)
+        editor.setSourceVolumeNode(scene.shownVolume(volumeNode))
         editor.setCurrentSegmentID(segmentID)
 
     def _onExport(self) -> None:

@@ -17,7 +17,7 @@ from ..errors import InputError
 from .film_segments import readFilm, writeFilm
 from .films import FilmPlacement, filmOf, placementOf, removeNode, trackOf
 from .masks import toMasks
-from .places import allOrNothing, newNode, placeBeside
+from .places import allOrNothing, placeBeside
 from .segments import LABELMAP, writeMasks
 from .tables import csvRows
 
@@ -114,7 +114,7 @@ def _asFrames(stack, filmNode):
         removeNode(stack)
     with allOrNothing() as undo:
         placement = placementOf(filmNode)
-        node = newNode("vtkMRMLSegmentationNode", name)
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
         node.CreateDefaultDisplayNodes()
         placeBeside(node, placement.volumeNode)
         if masks:

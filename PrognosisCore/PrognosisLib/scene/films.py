@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from .sequences import NOMINAL_RATE, addBrowser, pixelSize, sequenceOf
 
 # The role of sequences that are made here.
 FRAMES_ROLE = "frames"
+# What MRML adds to a node that shows items.
+BASE_NAME = "Sequences.BaseName"
 # A step along i or j that differs by less than this part of a frame is along the image.
 IN_PLANE = 1e-6
 
@@ -140,6 +143,12 @@ class FilmPlacement(Placement):
             raise ValueError("Masks and heat maps of a cine must have its frames along k.")
         return [frame @ inFrame for frame in self._frames]
 
+    def worldPlace(self, place: Sequence[float]) -> tuple[int, np.ndarray]:
+        """Number of the frame, and the place in world RAS in mm, of one in the coordinates of Cine.grid."""
+        i, j, number = (np.linalg.inv(self.grid.ijk_to_ras) @ (*place, 1.0))[:3]
+        frame = int(np.clip(np.rint(number), 0, len(self._frames) - 1))
+        return frame, (self.toWorld @ self._frames[frame] @ (i, j, 0.0, 1.0))[:3]
+
 
 def placementOf(volumeNode, grid: Grid | None = None) -> Placement:
     """Where findings on a volume, or on a film, go; `grid` is that of the image as the run saw it."""
@@ -158,6 +167,8 @@ def play(film: Film, sequence, node, saveChanges: bool, undo: ExitStack) -> None
     """
     browser = film.browser
     wasModifying = browser.StartModify()
+    if node.GetAttribute(BASE_NAME) is None:
+        undo.callback(node.RemoveAttribute, BASE_NAME)
     browser.AddProxyNode(node, sequence, False)
     undo.callback(_unplay, browser, sequence)
     browser.SetSaveChanges(sequence, saveChanges)

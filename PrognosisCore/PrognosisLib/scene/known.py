@@ -20,6 +20,7 @@ CONFIDENCE_TAG = "Prognosis.confidence"
 # About the image: true whatever is edited.
 EVIDENCE_TAG = "Prognosis.evidence"
 LATTICE_TAG = "Prognosis.lattice"
+SAME_MM = 1e-9
 KNOWN_TAGS = (CHECKSUM_TAG, LOWER_TAG, UPPER_TAG, CONFIDENCE_TAG, EVIDENCE_TAG, LATTICE_TAG)
 
 
@@ -50,8 +51,9 @@ def latticeOf(text: str, grid: Grid) -> Grid | None:
         own, former = (np.vstack([part.reshape(3, 4), (0, 0, 0, 1)]) for part in np.split(numbers[3:], 2))
     except ValueError:
         return None
-    same = np.array_equal(former, grid.ijk_to_ras)
-    return Grid(shape, own if same else grid.ijk_to_ras @ np.linalg.inv(former) @ own)
+    # Files change the last digit.
+    isSame = np.abs(former - grid.ijk_to_ras).max() < SAME_MM
+    return Grid(shape, own if isSame else grid.ijk_to_ras @ np.linalg.inv(former) @ own)
 
 
 def latticeText(lattice: Grid, grid: Grid) -> str:

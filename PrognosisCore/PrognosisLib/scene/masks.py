@@ -54,9 +54,10 @@ def isUnedited(segmentationNode, placement: Placement) -> bool:
     """Whether a segmentation holds what a run has written, and nothing else."""
     if not isinstance(placement, FilmPlacement):
         return isUntouched(segmentationNode)
-    track = trackOf(segmentationNode)
-    hasFrames = track is not None and track.sequence.GetNumberOfDataNodes() == placement.film.count
-    return hasFrames and isUntouchedFilm(segmentationNode, placement)
+    try:
+        return trackOf(segmentationNode) is not None and isUntouchedFilm(segmentationNode, placement)
+    except InputError:  # it cannot be read any more, so it is the user's
+        return False
 
 
 def _isFlat(segmentationNode) -> bool:

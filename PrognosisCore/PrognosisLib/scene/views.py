@@ -8,12 +8,24 @@ from typing import Any
 
 import slicer
 
+from .films import FilmPlacement, openFilm, shownVolume
+
 HEAT_MAP_OPACITY = 0.5
 
 
-def jumpTo(ras: Sequence[float]) -> None:
-    """Moves all slice views to the slices through a place in world RAS (mm); zoom and pan stay as they are."""
-    r, a, s = (float(part) for part in ras)
+def jumpTo(place: Sequence[float], volumeNode: Any = None) -> None:
+    """Moves all slice views to the slices through a place; zoom and pan stay as they are.
+
+    Args:
+        place: world RAS in mm; on a film in the coordinates of Cine.grid, so that the third is the number of the frame,
+            which is shown then.
+        volumeNode: the image that the place belongs to.
+    """
+    film = None if volumeNode is None else openFilm(volumeNode)
+    if film is not None:
+        number, place = FilmPlacement(film).worldPlace(place)
+        film.browser.SetSelectedItemNumber(number)
+    r, a, s = (float(part) for part in place)
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, r, a, s, slicer.vtkMRMLSliceNode.OffsetJumpSlice)
 
 
@@ -43,6 +55,7 @@ class HeatMapOverlay:
     def show(self, heatMap: Any, volumeNode: Any) -> None:
         """Puts the heat map half transparent over the volume."""
         self.hide()
+        volumeNode = shownVolume(volumeNode)
         self._heatMap, self._volume = heatMap, volumeNode
         for view in _views():
             former = (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID())
@@ -57,8 +70,8 @@ class HeatMapOverlay:
         """Takes over a heat map that views show already, as in a scene that was saved so; says whether any does."""
         showing = [view for view in _views() if view.GetForegroundVolumeID() == heatMap.GetID()]
         if showing and self._heatMap is None:
-            self._heatMap, self._volume = heatMap, volumeNode
-            self._former = [_Layers(view, volumeNode, None, 0.0) for view in showing]
+            self._heatMap, self._volume = heatMap, shownVolume(volumeNode)
+            self._former = [_Layers(view, self._volume, None, 0.0) for view in showing]
         return bool(showing)
 
     def hide(self) -> None:
