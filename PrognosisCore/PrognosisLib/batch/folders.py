@@ -148,6 +148,9 @@ def _collect(path: Path, series: dict[str, _Series]) -> None:
 
 def _add(path: Path, header: Any, series: dict[str, _Series]) -> None:
     modality = str(header.get("Modality") or "")
+    is_directory = getattr(header.file_meta, "MediaStorageSOPClassUID", None) == dicom.DICOMDIR_CLASS
+    if "Rows" not in header and "SOPClassUID" not in header and not is_directory:
+        raise ValueError("no tag can be read")
     if "Rows" not in header or modality in dicom.NOT_IMAGES:
         return
     uid = str(header.get("SeriesInstanceUID") or "")
