@@ -92,7 +92,9 @@ def _chance_row(key: str, reading: Reading | None, readout: FibrosisReadout, why
         None if reading is None else 100.0 * reading.chance,
         "%",
         None if reading is None else _percent(reading.chance_interval),
-        method if reading is None else f"{method}; 95 % interval from its {reading.windows} windows and from refits",
+        method
+        if reading is None
+        else f"{method}; 95 % interval from its {reading.windows} windows and from other cines of the same patients",
         why if reading is None else _figures(readout, key),
         FIBROSIS if is_product else RIVALS,
         simulated=readout.simulated,

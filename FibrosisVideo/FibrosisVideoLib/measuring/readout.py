@@ -32,7 +32,7 @@ class OrdinalReadout:
         slope: over 0, of the log odds for a step of 1 of the score.
         thresholds: (4,) ascending, of F1 to F4 or higher.
         window_sd: SD of a window's score about its patient's.
-        residual_sd: SD of the patient's score beyond that: what another training of the network would change.
+        residual_sd: SD of the score between cines of one patient beyond that: what another cine would change.
     """
 
     slope: float

@@ -156,7 +156,7 @@ def read_cine_frames(
             area = float(liver.sum()) * cell_cm2
             if area:
                 inside.append((float(probability[liver].mean()), area))
-            reason = _reason(area, float(frame[liver].mean()) if area else 0.0)
+            reason = frame_reason(area, float(frame[liver].mean()) if area else 0.0)
             if reason:
                 found.unusable[number] = reason
             if number in wanted:
@@ -204,7 +204,7 @@ def keep_pieces(liver: np.ndarray) -> np.ndarray:
     return (sizes >= SMALLEST_PIECE * sizes.max())[pieces] & (pieces > 0)
 
 
-def _reason(area_cm2: float, gray: float) -> str:
+def frame_reason(area_cm2: float, gray: float) -> str:
     """Why a frame cannot be used, or nothing."""
     if area_cm2 < FEWEST_LIVER_CM2:
         return "little or no liver in view"

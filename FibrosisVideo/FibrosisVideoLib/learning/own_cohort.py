@@ -1,0 +1,87 @@
+"""A user's own cines with biopsy stages, for the classifiers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient
+from PrognosisLib.errors import InputError
+from PrognosisLib.images.cine.checks import check_cine
+from PrognosisLib.images.cine.reading import read_cine
+from PrognosisLib.images.cine.screen import find_screen
+
+from ..labels import SIGNIFICANT, STAGES
+from ..networks.reading import FrameLattice, kept_frames
+from ..pipeline import FEWEST_FRAMES
+from ..simulation.causes import SIGNS
+from .classifier_training import TaughtCine
+from .teaching import liver_shares, usable_frames
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FEWEST_PATIENTS, FEWEST_EACH = 40, 10
+
+
+def own_cines(
+    cohort: Path, validation: str, segmenter: nn.Module
+) -> tuple[list[TaughtCine], list[TaughtCine], list[dict[str, Any]]]:
+    """Cines for training, cines held out, and the clinical values of those held out.
+
+    Raises:
+        InputError: a stage is missing or wrong, or there are too few patients of a kind.
+    """
+    cases = read_cohort(cohort, ("cine",), optional=("clinical",))
+    held = [name.strip() for name in validation.split(",") if name.strip()]
+    teaching, keeping = split_by_patient(cases, held)
+    check_counts(teaching)
+    taught, kept = ([_taught(case, segmenter) for case in part] for part in (teaching, keeping))
+    return taught, kept, [clinical_of(case) for case in keeping]
+
+
+def check_counts(cases: Sequence[CohortCase]) -> None:
+    """Raises InputError where patients with or without significant fibrosis are too few to learn from."""
+    stages = {case.patient: stage_of(case) for case in cases}
+    positive = sum(stage >= SIGNIFICANT for stage in stages.values())
+    if len(stages) < FEWEST_PATIENTS or min(positive, len(stages) - positive) < FEWEST_EACH:
+        raise InputError(
+            f"The cohort has {len(stages)} patients for training, {positive} of them with F2 or higher; at least "
+            f"{FEWEST_PATIENTS} and {FEWEST_EACH} of either kind are needed: add cases."
+        )
+
+
+def stage_of(case: CohortCase) -> int:
+    """Column stage, 0 to 4 or F0 to F4.
+
+    Raises:
+        InputError: it is neither.
+    """
+    text = str(case.values.get("stage", "")).strip().upper().removeprefix("F")
+    if text not in [stage[1:] for stage in STAGES]:
+        raise InputError(f"Case '{case.case}': stage is '{case.values.get('stage', '')}'; give 0 to 4 or F0 to F4.")
+    return int(text)
+
+
+def clinical_of(case: CohortCase) -> dict[str, Any]:
+    """The case's clinical values: of its file, or of the cohort's own columns."""
+    values: Mapping[str, Any] = case.values
+    if "clinical" in case.files:
+        values = json.loads(case.files["clinical"].read_text(encoding="utf-8"))
+    return dict(values)
+
+
+def _taught(case: CohortCase, segmenter: nn.Module) -> TaughtCine:
+    cine = read_cine(case.files["cine"])
+    screen = find_screen(cine)
+    check_cine(cine, screen, FEWEST_FRAMES)
+    lattice = FrameLattice.of(cine, screen)
+    gray = np.stack([lattice(screen.seen(cine.frame(int(number), gray=True))) for number in kept_frames(cine)])
+    gray = np.clip(np.rint(gray), 0, 255).astype(np.uint8)
+    share = liver_shares(segmenter, gray)
+    unknown = np.full(len(SIGNS), np.nan, np.float32)
+    return TaughtCine(gray, share, usable_frames(gray, share), stage_of(case), unknown, case.patient)
