@@ -132,6 +132,20 @@ def by_gdcm(dataset: FileDataset, syntax: str, folder: Path) -> Path:
     return target
 
 
+def write_video(path: Path, frames: np.ndarray, code: str = "FFV1", rate: float = 12.5) -> Path:
+    """Gray or color frames as a video file."""
+    import cv2
+
+    is_color = frames.ndim == 4
+    size = frames.shape[2:0:-1]
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*code), rate, size, is_color)
+    assert writer.isOpened()
+    for frame in frames:
+        writer.write(np.ascontiguousarray(frame[..., ::-1]) if is_color else frame)
+    writer.release()
+    return path
+
+
 # --- H.264 of raw macroblocks -----------------------------------------------------------------------------------------
 
 

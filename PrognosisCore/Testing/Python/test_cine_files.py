@@ -9,14 +9,14 @@ import tracemalloc
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from cine_cases import film, h264, in_color, save, ultrasound
+from cine_cases import film, h264, in_color, save, ultrasound, write_video
 from PIL import Image
 
 from PrognosisLib.errors import InputError
 from PrognosisLib.images.cine.cine import ArrayFrames, Cine, to_gray
 from PrognosisLib.images.cine.reading import read_cine
 
-cv2 = pytest.importorskip("cv2", reason="video needs OpenCV, which is not installed on macOS")
+pytest.importorskip("cv2", reason="video needs OpenCV, which is not installed on macOS")
 
 GRAY = film()
 COLOR = in_color(GRAY)
@@ -30,18 +30,6 @@ def refusal(path) -> str:
     assert "\n" not in text
     assert text.endswith(".")
     return text
-
-
-def write_video(path, frames: np.ndarray, code: str = "FFV1", rate: float = 12.5):
-    """Gray or color frames as a video file."""
-    is_color = frames.ndim == 4
-    size = frames.shape[2:0:-1]
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*code), rate, size, is_color)
-    assert writer.isOpened()
-    for frame in frames:
-        writer.write(np.ascontiguousarray(frame[..., ::-1]) if is_color else frame)
-    writer.release()
-    return path
 
 
 # --- video ------------------------------------------------------------------------------------------------------------
