@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from PrognosisLib import cli
@@ -11,7 +12,7 @@ from PrognosisLib.systems import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data"
-SPLEEN_SEED, ICH_SEED, STIFFNESS_SEED = 25, 12, 7
+SPLEEN_SEED, ICH_SEED, STIFFNESS_SEED, FIBROSIS_SEED = 25, 12, 7, 4
 
 
 def run(*arguments: object) -> None:
@@ -22,11 +23,11 @@ def run(*arguments: object) -> None:
     print(f"  ({time.perf_counter() - start:.0f} s)", flush=True)
 
 
-def simulate(system: str, seed: int, output: Path) -> Path:
+def simulate(system: str, seed: int, output: Path, suffix: str = ".nii.gz") -> Path:
     """Folder of a simulated patient; each has the image of the system's first role."""
     folder = output / "simulated-patients" / system
     run("simulate", system, "--cases", 1, "--seed", seed, "--output", folder)
-    image = f"{SYSTEMS[system].roles[0].name}.nii.gz"
+    image = f"{SYSTEMS[system].roles[0].name}{suffix}"
     return next(path.parent for path in folder.glob(f"*{seed:04d}/{image}"))
 
 
@@ -60,6 +61,15 @@ def main(output: Path) -> None:
     print("LiverStiffness on its T2-weighted image alone", flush=True)
     folders.append(output / "stiffness-t2")
     run("stiffness", "--t2", case / "t2.nii.gz", "--clinical", case / "clinical.json", "--output", folders[-1])
+    print("FibrosisVideo on a simulated patient", flush=True)
+    case = simulate("fibrosis", FIBROSIS_SEED, output, ".dcm")
+    folders.append(output / "fibrosis")
+    run("fibrosis", "--cine", case / "cine.dcm", "--clinical", case / "clinical.json", "--output", folders[-1])
+    sweeps = sorted((REAL / "liver-us" / "cine-imfusion").glob("*.h264"))
+    if sweeps and find_spec("cv2"):  # which reads videos
+        print("FibrosisVideo on a real liver sweep", flush=True)
+        folders.append(output / "fibrosis-real")
+        run("fibrosis", "--cine", sweeps[0], "--output", folders[-1])
     print("\nOpen these:")
     for folder in folders:
         for name in ("report.html", "scene.mrb", "results.csv"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("PrognosisCore", "SpleenVolume", "ICHExpansion", "LiverStiffness", "Testing")
+FOLDERS = ("PrognosisCore", "SpleenVolume", "ICHExpansion", "LiverStiffness", "FibrosisVideo", "Testing")
 sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
 import host  # noqa: E402
@@ -47,6 +47,7 @@ TOURS = (
     Tour("SpleenVolume", "panel", "report", "spleen-volume", (400, 40), lambda ui: ui.cutoffCheckBox.click()),
     Tour("ICHExpansion", "ich-panel", "ich-report", "ich-expansion", (80, 40)),
     Tour("LiverStiffness", "stiffness-panel", "stiffness-report", "liver-stiffness", None),
+    Tour("FibrosisVideo", "fibrosis-panel", "fibrosis-report", "fibrosis-video", None),
 )
 
 
@@ -87,6 +88,8 @@ def main(tour: Tour, folder: Path, max_size: int | None, bundle: Path | None) ->
     report = folder / "report.html"
     page_picture(report.read_text(encoding="utf-8"), folder / f"{tour.report}.png")
     report.unlink()
+    for film in folder.glob("cine.*"):  # beside the report of a cine
+        film.unlink()
     host.dialogs()
     host.close(panel)
     host.checkNoErrors()
@@ -115,17 +118,22 @@ def picture(panel, path: Path) -> None:
 
 
 def overview(result: Any, window: tuple[float, float] | None, path: Path) -> None:
-    """Slices with outlines and the heat maps, one below the other, then surface and curves side by side."""
+    """Slices or frames with outlines and the heat maps, one below the other, then surface and curves side by side."""
     import io
 
     from PIL import Image
 
-    from PrognosisLib.reporting.report import chart_images, heat_map_images, slice_images
+    from PrognosisLib.images.cine.cine import Cine
+    from PrognosisLib.reporting.cine_view import CineView
+    from PrognosisLib.reporting.report import chart_images, cine_images, heat_map_images, slice_images
 
     # The first image carries the segments.
     findings, volume = result.findings, next(iter(result.case.volumes.values()))
-    slices, *surface = slice_images(findings, volume, window)[:2]
-    wide = [slices, *heat_map_images(findings, volume, window)]
+    if isinstance(volume, Cine):
+        wide, surface = cine_images(findings, CineView.of(volume)), []
+    else:
+        slices, *surface = slice_images(findings, volume, window)[:2]
+        wide = [slices, *heat_map_images(findings, volume, window)]
     narrow = [*surface, *chart_images(findings)]
     width, height = 1200, 430
     rows = [Image.open(io.BytesIO(part.png)).convert("RGB") for part in wide]
