@@ -19,6 +19,7 @@ from .measuring.measurements import measure_cine
 from .measuring.readout import FibrosisReadout
 from .networks.catalog import ENCODER_OF, SEGMENTER, build_encoder, build_segmenter, load_bundle
 from .networks.heads import Head, head_from_dict
+from .networks.lattice import CELL
 from .networks.reading import CineReading, read_cine_frames
 from .networks.summary import evidence_of, heat_of
 from .settings import FibrosisSettings, default_settings
@@ -94,7 +95,7 @@ class FibrosisPipeline:
         text = evidence_of(cine, screen, read).to_text()
         mask = Mask.from_full(LIVER, liver, read.lattice.grid(len(cine)), confidence=read.probability, evidence=text)
         heat = heat_of(read, PRODUCT, len(cine))
-        maps = () if heat is None else (HeatMap(HEAT_NAME, heat, read.lattice.cells(len(cine))),)
+        maps = () if heat is None else (HeatMap(HEAT_NAME, heat, read.lattice.cells(len(cine), CELL)),)
         return (mask,), maps
 
     @property

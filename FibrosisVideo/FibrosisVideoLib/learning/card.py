@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from PrognosisLib.framewise.lattice import USUAL_DEPTH_MM
+
 from ..labels import MODELS, PRODUCT
 
 DATA_LICENSE = """Training images of the networks
@@ -77,9 +79,10 @@ Seed {seed}; steps of the liver network {liver_steps}, of each classifier {steps
 """
 
 SIMULATED_NOTE = """No public data has cines with a biopsy stage. Stages and their signs were simulated from a
-documented causal model (FibrosisVideoLib/simulation/causes.py: nodular surface, irregular capsule, coarse texture, attenuation,
-blunt edge, walls and caliber of the portal vein; not driven: steatosis, body size, scanner, settings, operator,
-breathing). Every number that comes from them says "simulated cohort". The oracle knows all signs without noise."""
+documented causal model (FibrosisVideoLib/simulation/causes.py: nodular surface, irregular capsule, coarse texture,
+attenuation, blunt edge, walls and caliber of the portal vein; not driven: steatosis, body size, scanner, settings,
+operator, breathing). Every number that comes from them says "simulated cohort". The oracle knows all signs without
+noise."""
 MEASURED_NOTE = "The classifiers were trained on the cohort's own patients with their stages."
 
 
@@ -103,7 +106,7 @@ def make_card(facts: Mapping[str, Any]) -> str:
         test=_table(measured.get("test", {})),
         calibration=_calibration(measured),
         reading=_reading(measured),
-        usual_depth=160,
+        usual_depth=USUAL_DEPTH_MM,
         command=training["command"],
         seed=training["seed"],
         liver_steps=training["liver_steps"],

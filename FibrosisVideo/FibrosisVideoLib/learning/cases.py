@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from PrognosisLib.framewise.lattice import FACE, PIXEL_MM, SHAPE
 from PrognosisLib.simulation.ultrasound.probe import ScreenGeometry
 
-from ..networks.lattice import FACE, PIXEL_MM, SHAPE
 from ..simulation.patients import another_cine, draw_clinical, draw_examination, frames_of, truth_of
 
 FRAMES = 32

@@ -15,13 +15,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from PrognosisLib.learning.frame_variety import FOR_SIGNS, vary
 from PrognosisLib.learning.training import LoopSettings, TrainingRun
 
 from ..networks.catalog import FILM_WIDTHS, FRAME_WIDTHS, LSTM_UNITS, build_encoder
 from ..networks.heads import Head, LinearHead, RecurrentHead
 from ..networks.lattice import WINDOW
 from ..simulation.causes import SIGNS
-from .augmenting import FOR_SIGNS, vary
 
 FRAMES_PER_STEP = 128
 SIGNS_WEIGHT = 0.5

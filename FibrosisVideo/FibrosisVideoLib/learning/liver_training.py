@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from PrognosisLib.learning.frame_variety import FOR_LIVER, vary
 from PrognosisLib.learning.training import LoopSettings, TrainingRun
 
 from ..networks.catalog import build_segmenter
-from .augmenting import FOR_LIVER, vary
 from .cases import StoredCine
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ import numpy as np
 
 from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient
 from PrognosisLib.errors import InputError
+from PrognosisLib.framewise.lattice import FrameLattice
 from PrognosisLib.images.cine.checks import check_cine
 from PrognosisLib.images.cine.reading import read_cine
 from PrognosisLib.images.cine.screen import find_screen
 
 from ..labels import SIGNIFICANT, STAGES
-from ..networks.reading import FrameLattice, kept_frames
+from ..networks.reading import kept_frames
 from ..pipeline import FEWEST_FRAMES
 from ..simulation.causes import SIGNS
 from .classifier_training import TaughtCine

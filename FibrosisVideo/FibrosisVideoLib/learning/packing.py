@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from PrognosisLib.bundles.bundle import Bundle, image_format, segmentation_format, write_bundle
 from PrognosisLib.bundles.export import network_files
 from PrognosisLib.bundles.facts import training_facts
+from PrognosisLib.framewise.lattice import PIXEL_MM, SHAPE
 from PrognosisLib.risk import readable_json
 
 from ..labels import LIVER, MODELS
 from ..measuring.readout import FibrosisReadout
 from ..networks.catalog import ENCODER_OF, ENCODERS, FILM_WIDTHS, FRAME_WIDTHS, LIVER_WIDTHS, LSTM_UNITS, SEGMENTER
-from ..networks.lattice import FRAME_RATE, PIXEL_MM, SHAPE, WINDOW
+from ..networks.lattice import FRAME_RATE, WINDOW
 from .card import DATA_LICENSE, make_card
 from .fitting import Fitted
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from scipy import optimize
 
+from PrognosisLib.framewise.lattice import to_input
 from PrognosisLib.learning.training import channels_last, fast_type
 
 from ..measuring.readout import OrdinalReadout
-from ..networks.catalog import to_input
 from ..networks.lattice import STRIDE, WINDOW
 from ..networks.reading import FEWEST_USABLE
 from .classifier_training import Classifier, TaughtCine

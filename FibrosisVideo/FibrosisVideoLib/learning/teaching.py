@@ -10,11 +10,10 @@ import numpy as np
 import torch
 
 from PrognosisLib.evaluation.segmentation import dice
+from PrognosisLib.framewise.frames import frame_reason, keep_pieces, liver_facts
+from PrognosisLib.framewise.lattice import to_input
 from PrognosisLib.learning.training import channels_last, fast_type
 
-from ..networks.catalog import to_input
-from ..networks.lattice import PIXEL_MM
-from ..networks.reading import frame_reason, keep_pieces
 from ..simulation.causes import SIGNS
 from .cases import StoredCine, load
 from .classifier_training import SIGN_MEAN, SIGN_SD, TaughtCine
@@ -35,9 +34,7 @@ def usable_frames(gray: np.ndarray, share: np.ndarray) -> np.ndarray:
     """bool (t,): whether the product would use a frame; `share` 0..255."""
     usable = []
     for frame, part in zip(gray, share, strict=True):
-        liver = keep_pieces(part > 127)
-        area = float(liver.sum()) * PIXEL_MM**2 / 100.0
-        usable.append(not frame_reason(area, float(frame[liver].mean()) if area else 0.0))
+        usable.append(not frame_reason(*liver_facts(keep_pieces(part > 127), frame)))
     return np.array(usable)
 
 

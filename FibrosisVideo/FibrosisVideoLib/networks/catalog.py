@@ -1,15 +1,11 @@
-"""The networks by name, their sizes, and what they are fed; only the builders import torch."""
+"""The networks by name and their sizes; only the builders import torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from PrognosisLib.bundles.bundle import Bundle
-
-from .lattice import GRAY_OFFSET, GRAY_SCALE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,11 +25,6 @@ ENCODERS = {name: (2, FILM_WIDTHS[-1] if model == "3d" else FRAME_WIDTHS[-1]) fo
 def load_bundle(path: Path) -> Bundle:
     """A verified bundle of this system."""
     return Bundle.load(path, "fibrosis", channels=1, classes=1, others=ENCODERS)
-
-
-def to_input(gray: np.ndarray) -> np.ndarray:
-    """Gray values 0..255 in the networks' range, float32."""
-    return gray.astype(np.float32) * np.float32(GRAY_SCALE) - np.float32(GRAY_OFFSET)
 
 
 def build_segmenter() -> nn.Module:

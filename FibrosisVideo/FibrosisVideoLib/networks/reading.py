@@ -2,85 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from PrognosisLib.bundles.backends import Network
+from PrognosisLib.framewise.frames import frame_reason, keep_pieces, lattice_frames, liver_facts
+from PrognosisLib.framewise.lattice import SHAPE, FrameLattice, to_input
 from PrognosisLib.images.cine.cine import Cine
 from PrognosisLib.images.cine.screen import Screen
-from PrognosisLib.volume import Grid
 
-from .catalog import to_input
 from .heads import Head
-from .lattice import CELLS, FACE, FRAME_RATE, PIXEL_MM, SHAPE, SMALLEST_SUM, STRIDE, USUAL_DEPTH_MM, WINDOW
+from .lattice import FRAME_RATE, SMALLEST_SUM, STRIDE, WINDOW
 
-BATCH = 16
-FEWEST_LIVER_CM2 = 10.0
-DARK_GRAY = 6.0  # mean over the liver, of 255
-SMALLEST_PIECE = 0.15  # of the largest one; smaller ones are no liver
 FEWEST_USABLE = 0.5  # of a window's frames
-
-
-@dataclass(frozen=True)
-class FrameLattice:
-    """Where the networks' lattice lies in the frames of one cine.
-
-    Args:
-        rows: (160, rows) and columns: (columns, 192) matrices that average a frame's pixels into the lattice's.
-        ijk_to_ras: of the lattice (i, j, frame), in the space of Cine.grid.
-        is_mm: whether the size of a pixel is known; else the sector is taken to be as deep as is usual.
-    """
-
-    rows: np.ndarray
-    columns: np.ndarray
-    ijk_to_ras: np.ndarray
-    is_mm: bool
-
-    @classmethod
-    def of(cls, cine: Cine, screen: Screen) -> FrameLattice:
-        """For a cine with its sector."""
-        sector = screen.sector
-        if sector.apex is not None and sector.kind == "convex":
-            face = (sector.apex[1] + sector.radii[0], sector.apex[0])
-            depth = sector.radii[1] - sector.radii[0]
-        else:
-            rows, columns = sector.box
-            face, depth = (rows.start, (columns.start + columns.stop - 1) / 2), rows.stop - rows.start
-        usual = USUAL_DEPTH_MM / max(float(depth), 1.0)
-        pixel = cine.pixel_mm or (usual, usual)
-        steps = [PIXEL_MM / mm for mm in pixel]  # frame pixels for one of the lattice
-        starts = [face[axis] - FACE[axis] * steps[axis] for axis in (0, 1)]
-        place = np.eye(4)
-        place[0, 0], place[1, 1], place[0, 3], place[1, 3] = steps[1], steps[0], starts[1], starts[0]
-        rows, columns = (averaging(SHAPE[axis], cine.frame_shape[axis], starts[axis], steps[axis]) for axis in (0, 1))
-        return cls(rows, columns.T, cine.ijk_to_ras @ place, cine.pixel_mm is not None)
-
-    def grid(self, frames: int) -> Grid:
-        """The lattice with so many frames along k."""
-        return Grid((frames, *SHAPE), self.ijk_to_ras)
-
-    def cells(self, frames: int) -> Grid:
-        """The lattice of the classifiers' cells."""
-        size = SHAPE[0] // CELLS[0]
-        inner = np.diag([size, size, 1.0, 1.0])
-        inner[:2, 3] = (size - 1) / 2
-        return Grid((frames, *CELLS), self.ijk_to_ras @ inner)
-
-    def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """Gray values (160, 192) float32 of a frame's (j, i)."""
-        return self.rows @ frame.astype(np.float32) @ self.columns
-
-
-def averaging(count: int, pixels: int, start: float, step: float) -> np.ndarray:
-    """Matrix (count, pixels) that averages pixels over steps of `step`, or interpolates where that is below one."""
-    centers = start + step * np.arange(count)
-    reach = max(step, 1.0)
-    distance = np.abs(np.arange(pixels)[None] - centers[:, None])
-    # a box of the step's width, its ends softened by a pixel, or a triangle of one pixel
-    weights = np.clip((reach + 1) / 2 - distance, 0, min(1.0, reach)) / reach
-    return weights.astype(np.float32)
 
 
 @dataclass
@@ -145,18 +81,16 @@ def read_cine_frames(
     lattice = FrameLattice.of(cine, screen)
     found = CineReading(lattice, kept=kept_frames(cine))
     wanted, buffer, first, inside = set(found.kept.tolist()), [], 0, []
-    scale = _gray_scale(cine)
-    cell_cm2 = PIXEL_MM**2 / 100.0
-    for numbers, gray in _batches(cine, screen, lattice, scale):
+    for numbers, gray in lattice_frames(cine, screen, lattice):
         logits = segmenter(to_input(gray)[:, None])[:, 0]
         share = 0.5 * (1.0 + np.tanh(0.5 * logits))
         for number, frame, probability in zip(numbers, gray, share, strict=True):
             liver = keep_pieces(probability > 0.5)
             found.liver.append(np.packbits(liver))
-            area = float(liver.sum()) * cell_cm2
+            area, level = liver_facts(liver, frame)
             if area:
                 inside.append((float(probability[liver].mean()), area))
-            reason = frame_reason(area, float(frame[liver].mean()) if area else 0.0)
+            reason = frame_reason(area, level)
             if reason:
                 found.unusable[number] = reason
             if number in wanted:
@@ -171,44 +105,6 @@ def read_cine_frames(
         values, areas = np.array(inside).T
         found.probability = float(np.average(values, weights=areas))
     return found
-
-
-def _batches(cine: Cine, screen: Screen, lattice: FrameLattice, scale: float) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Numbers and gray values (n, 160, 192) of the frames, BATCH at a time."""
-    numbers, frames = [], []
-    for number, frame in enumerate(cine.gray_frames()):
-        numbers.append(number)
-        frames.append(lattice(screen.seen(frame)) * np.float32(scale))
-        if len(frames) == BATCH or number == len(cine) - 1:
-            yield numbers, np.stack(frames)
-            numbers, frames = [], []
-
-
-def _gray_scale(cine: Cine) -> float:
-    """Takes deeper gray values to 0..255."""
-    if cine.source.dtype == np.uint8:
-        return 1.0
-    top = max(float(frame.max()) for frame in cine.sample(5))
-    return 255.0 / (2.0 ** np.ceil(np.log2(max(top, 255.0) + 1.0)) - 1.0)
-
-
-def keep_pieces(liver: np.ndarray) -> np.ndarray:
-    """Without holes' rims and specks: pieces of at least SMALLEST_PIECE of the largest one, (j, i) bool."""
-    from scipy.ndimage import label
-
-    pieces, count = label(liver)
-    if count < 2:
-        return liver
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return (sizes >= SMALLEST_PIECE * sizes.max())[pieces] & (pieces > 0)
-
-
-def frame_reason(area_cm2: float, gray: float) -> str:
-    """Why a frame cannot be used, or nothing."""
-    if area_cm2 < FEWEST_LIVER_CM2:
-        return "little or no liver in view"
-    return "too dark" if gray < DARK_GRAY else ""
 
 
 def _read_window(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from PrognosisLib.framewise.lattice import SHAPE
 from PrognosisLib.images.cine.cine import Cine
 from PrognosisLib.images.cine.screen import Screen
 
 from ..labels import MODELS
 from ..measuring.evidence import AttentionMaps, CineEvidence, Plane, Window
-from .lattice import CELLS, SHAPE
+from .lattice import CELL, CELLS
 from .reading import CineReading
 
 BRIGHTEST_PERCENT = 99.8  # of all cells of the film: what is at least as hot is full
@@ -51,7 +52,7 @@ def attention_of(read: CineReading, cine: Cine) -> AttentionMaps | None:
             return None
         heat = heat[covered].astype(np.float32)
         maps[model] = np.rint(heat * (255.0 / max(float(heat.max()), 1e-9))).astype(np.uint8)
-    return AttentionMaps(read.kept[covered], maps, read.lattice.cells(len(cine)).ijk_to_ras)
+    return AttentionMaps(read.kept[covered], maps, read.lattice.cells(len(cine), CELL).ijk_to_ras)
 
 
 def nearest_kept(kept: np.ndarray, frames: int) -> np.ndarray:

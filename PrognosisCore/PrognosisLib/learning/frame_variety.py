@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..networks.lattice import FACE, GRAY_OFFSET, GRAY_SCALE, SHAPE
+from ..framewise.lattice import FACE, GRAY_OFFSET, GRAY_SCALE, SHAPE
 
 
 @dataclass(frozen=True)
