@@ -15,5 +15,9 @@ class WorkerError(RuntimeError):
     """The worker process failed or was killed; the message names the cause. The scene is as it was."""
 
 
+class MissingPackage(WorkerError):
+    """A Python package that the computation needs is missing or broken, so that no run can succeed on this machine."""
+
+
 class BundleError(InputError):
     """A model bundle is damaged, tampered with or of the wrong kind; nothing in it was executed."""

@@ -21,15 +21,20 @@ CONNECT_SECONDS = 20
 # Cases that wait at the scheduler, for each thread of the cluster and at least: its workers never run dry, an adaptive
 # cluster sees that there is work, and nothing grows with the cohort.
 AHEAD, LEAST_AHEAD = 2, 8
+ASK_SECONDS = 5.0
 _local = threading.local()
 
 
 def carry_out_there(order: Mapping[str, Any]) -> dict[str, Any]:
-    """On a Dask worker: a case in a process of its own, one for each thread, so that a crash does not end Dask."""
+    """On a Dask worker: a case in a process of its own, one for each thread, so that a crash does not end Dask.
+
+    Raises:
+        WorkerError: no such process can be started.
+    """
     start = time.perf_counter()
     worker = _local.__dict__.setdefault("worker", Worker())
+    worker.start_run(CaseJob.path, NO_BUNDLE, job_of(order))
     try:
-        worker.start_run(CaseJob.path, NO_BUNDLE, job_of(order))
         return worker.wait().provenance["entry"]
     except (InputError, WorkerError) as error:
         return ended(failure(error), start)
@@ -53,6 +58,7 @@ class DaskPool:
         self.address, self._run = address, uuid.uuid4().hex[:8]
         self._futures: dict[str, Any] = {}
         self._is_cancelled = False
+        self._threads, self._asked = 0, -ASK_SECONDS
         try:
             self._client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="prognosis")
         except (OSError, ValueError) as error:
@@ -63,9 +69,9 @@ class DaskPool:
 
     @property
     def room(self) -> int:
-        threads = sum(self._client.nthreads().values()) if not self._futures else self._threads
-        self._threads = threads
-        return max(LEAST_AHEAD, AHEAD * threads) - len(self._futures)
+        if time.monotonic() > self._asked + ASK_SECONDS:  # a cluster may grow
+            self._threads, self._asked = sum(self._client.nthreads().values()), time.monotonic()
+        return max(LEAST_AHEAD, AHEAD * self._threads) - len(self._futures)
 
     @property
     def progress(self) -> float:
@@ -95,6 +101,8 @@ class DaskPool:
         error = future.exception()
         if isinstance(error, ImportError):
             raise InputError(f"The Dask workers lack this program ({error}); install the same version there.")
+        if isinstance(error, WorkerError):
+            raise error
         if type(error).__name__ == "KilledWorker":
             error = WorkerError("Several Dask workers died while they ran this case, maybe for want of memory.")
         return ended(failure(error), time.perf_counter())

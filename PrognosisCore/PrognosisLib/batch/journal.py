@@ -15,12 +15,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, MissingPackage
 from ..findings import Findings, Measurement
 from ..reporting.output import write_error
 
 NAME = "journal.jsonl"
 DONE, FAILED = "done", "failed"
+MOST_DETAIL = 4000
 PARTS = {"system": "another system", "model": "another model", "settings": "other settings"}
 
 
@@ -150,11 +151,15 @@ def entry_of(findings: Findings) -> tuple[dict[str, Any], dict[str, dict[str, An
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """The line of a case that failed: the first line of what is wrong, and the rest of it as detail."""
+    """The line of a case that failed: the first line of what is wrong, and the rest of it as detail.
+
+    Where the machine is at fault, "machine" is True: no case can be run there.
+    """
     reason, _, rest = str(error).strip().partition("\n")
     detail = "\n".join(part for part in (rest, *getattr(error, "__notes__", ())) if part)
     entry = {"status": FAILED, "reason": reason or type(error).__name__, "summary": "", "values": {}, "flags": []}
-    return {**entry, "detail": detail[-4000:]} if detail else entry
+    entry |= {"detail": detail[-MOST_DETAIL:]} if detail else {}
+    return entry | ({"machine": True} if isinstance(error, MissingPackage) else {})
 
 
 def _value(row: Measurement) -> list[Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Cancelled, InputError
+from ..errors import Cancelled, InputError, WorkerError
 from ..pipeline import Progress, silent
 from ..reporting.output import write_error
 from ..systems import System
@@ -218,6 +218,8 @@ class BatchRun:
 
     def _take(self, case: str, entry: dict[str, Any]) -> None:
         """Writes what came of a case: into the journal first, then into the table."""
+        if entry.get("machine"):  # it would fail every case that is left
+            raise WorkerError(entry["reason"])
         columns, model = entry.pop("columns"), entry.pop("bundle", None)
         if model not in (None, self._identity["model"]["sha256"]):
             raise InputError("A Dask worker has another version of the model; install the same one on all machines.")

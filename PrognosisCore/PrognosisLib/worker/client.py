@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import BundleError, Cancelled, InputError, WorkerError
+from ..errors import BundleError, Cancelled, InputError, MissingPackage, WorkerError
 from ..findings import Findings
 from ..images.cine.cine import Cine
 from ..pipeline import Case
@@ -246,8 +246,8 @@ def _memory_error(what: str, size: str) -> WorkerError:
     )
 
 
-def _import_error(name: str, executable: str, text: str) -> WorkerError:
-    return WorkerError(
+def _import_error(name: str, executable: str, text: str) -> MissingPackage:
+    return MissingPackage(
         f"The Python package '{name}' is missing or broken in {executable} ({text}); install it and run again."
     )
 

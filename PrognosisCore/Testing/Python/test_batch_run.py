@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,17 @@ def test_a_second_batch_is_refused_and_the_first_one_stops_in_order(
     assert list(table(out)) == ["a"]
     assert (out / "review.html").exists()
     assert not (out / "batch.lock").exists()
+
+
+def test_a_machine_that_lacks_a_package_ends_the_batch_and_fails_no_case(
+    moody: Path, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """Else it would take in one case after the other, and fail them all."""
+    cohort = write_cohort(tmp_path / "cohort", image, {f"case {n}": 20 + n for n in range(4)})
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one != str(moody)])
+    assert run("--cohort", cohort, "--output", tmp_path / "out") == cli.SOME_FAILED
+    assert "The Python package 'MoodyLib' is missing or broken" in capfd.readouterr().err
+    assert journaled(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from PrognosisLib.errors import BundleError, Cancelled, InputError, WorkerError
+from PrognosisLib.errors import BundleError, Cancelled, InputError, MissingPackage, WorkerError
 from PrognosisLib.pipeline import Case
 from PrognosisLib.volume import Volume
 from PrognosisLib.worker import Done, Failed, Progress, Worker, payload, shared_worker
@@ -181,7 +181,7 @@ def test_threads_setting_reaches_the_libraries(the_worker: Worker, bundle: Path)
         ("refuse", InputError, "^The image is upside down; turn it round.$"),
         ("refuse_bundle", BundleError, "^The bundle is damaged; export it again.$"),
         ("fail", WorkerError, "ZeroDivisionError: one over nothing"),
-        ("import_missing", WorkerError, "package 'a_package_that_nobody_has' is missing"),
+        ("import_missing", MissingPackage, "package 'a_package_that_nobody_has' is missing"),
         ("exit", WorkerError, r"exit code 3[^\n]*\nabout to leave"),
         pytest.param("segfault", WorkerError, r"SIGSEGV(.|\n)*string_at", marks=posix_only),
         pytest.param("exhaust_memory", WorkerError, "ran out of memory.*ct of 40 x 30 x 20 voxels", marks=posix_only),
