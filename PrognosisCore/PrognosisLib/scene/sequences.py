@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +61,8 @@ def fromCine(cine: Cine, name: str | None = None) -> CineNodes:
         "regions": [asdict(region) for region in cine.regions],
         "notes": list(cine.notes),
         "burnedIn": cine.burned_in,
+        "taken": None if cine.taken is None else cine.taken.isoformat(),
+        "patient": cine.patient,
     }
     sequence.SetAttribute(FACTS, json.dumps(facts))
     className = "vtkMRMLVectorVolumeNode" if cine.is_color else "vtkMRMLScalarVolumeNode"
@@ -149,6 +152,8 @@ def toCine(node) -> Cine:
         name,
         (*facts.get("notes", []), *notes),
         facts.get("burnedIn"),
+        datetime.fromisoformat(facts["taken"]) if facts.get("taken") else None,
+        facts.get("patient", ""),
     )
 
 

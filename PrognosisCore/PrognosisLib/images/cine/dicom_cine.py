@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,6 +96,8 @@ def _join(paths: list[Path], headers: list[pydicom.Dataset], name: str) -> Cine:
         name,
         (*first.notes, *notes),
         burned_in,
+        first.taken,
+        first.patient,
     )
 
 
@@ -126,7 +130,28 @@ def _read(path: Path, header: pydicom.Dataset, offset: int) -> Cine:
         notes += ("The gray values were stored inverted and were turned round.",)
     said = str(header.get("BurnedInAnnotation") or "").upper()
     burned_in = {"YES": True, "NO": False}.get(said)
-    return Cine(frames, times, pixel, regions, path.name, notes, burned_in)
+    return Cine(frames, times, pixel, regions, path.name, notes, burned_in, taken_of(header), patient_of(header))
+
+
+def taken_of(header: pydicom.Dataset) -> datetime | None:
+    """When the examination began, or else the series or the image; None where no date is given."""
+    for what in ("Study", "Series", "Acquisition", "Content"):
+        date, time = (str(header.get(f"{what}{part}") or "").strip() for part in ("Date", "Time"))
+        for text, pattern in ((date + time[:6], "%Y%m%d%H%M%S"), (date, "%Y%m%d")):
+            try:
+                return datetime.strptime(text, pattern)
+            except ValueError:
+                continue
+    return None
+
+
+def patient_of(header: pydicom.Dataset) -> str:
+    """As Cine.patient: 16 bits of a hash of the patient's ID, else of the name, from which neither can be found."""
+    for keyword in ("PatientID", "PatientName"):
+        text = str(header.get(keyword) or "").replace("^", " ").strip().casefold()
+        if text:
+            return f"{keyword} {hashlib.sha256(text.encode()).hexdigest()[:4]}"
+    return ""
 
 
 def _header(path: Path) -> tuple[pydicom.Dataset, int]:

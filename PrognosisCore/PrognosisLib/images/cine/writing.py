@@ -30,11 +30,14 @@ def write_dicom(cine: Cine, path: Path, patient: str = "") -> Path:
 
     if cine.is_color or cine.source.dtype != np.uint8:
         raise InputError(f"'{cine.name}' has no 8-bit gray frames, which alone are written as DICOM; convert it first.")
-    uid = generate_uid(entropy_srcs=[cine.name, patient, str(len(cine))])
+    facts = [cine.name, patient, str(len(cine)), str(cine.taken)]
+    uid, study, series = (generate_uid(entropy_srcs=[*facts, what]) for what in ("image", "study", "series"))
     data = Dataset()
     data.SOPClassUID, data.SOPInstanceUID, data.Modality = CLASS, uid, "US"
-    data.StudyInstanceUID, data.SeriesInstanceUID = f"{uid}.1", f"{uid}.2"
+    data.StudyInstanceUID, data.SeriesInstanceUID = study, series
     data.PatientID, data.PatientName, data.SeriesDescription = patient, patient, cine.name[:64]
+    if cine.taken is not None:
+        data.StudyDate, data.StudyTime = cine.taken.strftime("%Y%m%d"), cine.taken.strftime("%H%M%S")
     data.BurnedInAnnotation = "NO" if cine.burned_in is False else "YES"
     data.NumberOfFrames = len(cine)
     data.Rows, data.Columns = cine.frame_shape
