@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PrognosisLib.cohort import read_cohort, split_by_patient, write_rows
-from PrognosisLib.reporting.output import write_atomic
+from PrognosisLib.cohort import read_cohort, split_by_patient
 
 from .simulation.patients import simulate
 
@@ -81,23 +79,30 @@ def train(
 
 
 def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Path]:
-    """Masks, volumes, detection and, where the cohort has outcomes, the models, against the truth of a cohort."""
+    """Masks, volumes and detection against labels, and the three models against outcomes, as far as the cohort has
+    them; see docs/validation.md.
+    """
     from PrognosisLib.systems import SYSTEMS
+    from PrognosisLib.validation.cases import clinical_values
+    from PrognosisLib.validation.report import subject_of, write_validation
 
-    from .learning.validation import case_row, expansion_figures, summarize
+    from .endpoints import STUDY
+    from .learning.validation import case_row, summarize
+    from .pipeline import default_settings
 
-    pipeline = SYSTEMS["ich"].make_pipeline(bundle)
+    system = SYSTEMS["ich"]
+    pipeline = system.make_pipeline(bundle)
+    cases = read_cohort(cohort, ("ct",), optional=("labels", "clinical", "followup", "followup_labels"))
+    clinical = clinical_values(system, cohort)
     rows: list[dict[str, Any]] = []
     slices: list[dict[str, Any]] = []
-    for case in read_cohort(cohort, ("ct", "labels")):
-        row, found = case_row(pipeline, case)
+    simulated: set[str] = set()
+    for case in cases:
+        row, slabs, columns = case_row(pipeline, case, clinical[case.case])
         logger.info("%s", row)
         rows.append(row)
-        slices += found
-    figures = {"bundle": pipeline.bundle.identity, **summarize(rows, slices), **expansion_figures(pipeline, rows)}
-    output.mkdir(parents=True, exist_ok=True)
-    return [
-        write_rows(output / "cases.csv", rows),
-        write_rows(output / "slices.csv", slices),
-        write_atomic(output / "summary.json", json.dumps(figures, indent=2) + "\n"),
-    ]
+        slices += slabs
+        simulated |= columns
+    subject = subject_of(pipeline.bundle, cases, simulated, default_settings())
+    tables = {"cases.csv": rows, "slices.csv": slices}
+    return write_validation(output, STUDY, rows, subject, own=summarize(rows, slices), tables=tables)

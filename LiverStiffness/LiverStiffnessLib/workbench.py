@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import tempfile
@@ -10,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient, write_rows
-from PrognosisLib.reporting.output import write_atomic
+from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient
 
+from .labels import THRESHOLDS_KPA
 from .simulation.patients import simulate
 
 __all__ = ["evaluate", "simulate", "train"]
@@ -123,42 +122,52 @@ def _columns(pairs: Sequence[tuple[Path, Mapping[str, Any]]]) -> tuple[list[Path
 
 
 def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Path]:
-    """Masks, sequence and stiffness against the truth of a cohort, and the paper's three protocols where it has enough.
+    """Masks, sequence and stiffness against the truth of a cohort, and the paper's three protocols where it has enough;
+    see docs/validation.md.
 
-    The columns are case, t2, t1 (one of both suffices), labels, mre_kpa, age, site and year; all but case and an image
-    may be missing, and what needs them is then left out.
+    The columns are case, patient, t2, t1 (one of both suffices), labels, clinical, mre_kpa, age, site and year; all but
+    case and an image may be missing, and what needs them is then left out.
 
     Raises:
         InputError: the cohort is unfit.
     """
     from PrognosisLib.systems import SYSTEMS
+    from PrognosisLib.validation.cases import clinical_values
+    from PrognosisLib.validation.report import run_of, subject_of, write_validation
 
+    from .endpoints import study_of
     from .learning.collecting import collect
     from .learning.fitting import stacks_of_cases
+    from .learning.judging import judged_rows, protocol_section
     from .learning.outcomes import with_outcomes
     from .learning.protocols import FEWEST, run_protocols
     from .learning.validation import shipped_figures, summarize_masks
+    from .pipeline import default_settings
 
-    pipeline = SYSTEMS["stiffness"].make_pipeline(bundle)
-    cases = read_cohort(cohort, (), optional=("t2", "t1", "labels"))
+    system = SYSTEMS["stiffness"]
+    pipeline = system.make_pipeline(bundle)
+    cases = read_cohort(cohort, (), optional=("t2", "t1", "labels", "clinical"))
+    clinical = clinical_values(system, cohort)
     with tempfile.TemporaryDirectory() as folder:
         files = stacks_of_cases(cases, Path(folder) / "stacks")
         found = collect(pipeline.bundle.path, files, Path(folder) / "found")
-    rows = [row for one in found for row in one.rows]
-    figures: dict[str, Any] = {"bundle": pipeline.bundle.identity, "masks": summarize_masks(rows)}
+    images = [row for one in found for row in one.rows]
+    figures: dict[str, Any] = {"masks": summarize_masks(images)}
     patients, outcomes = with_outcomes(found, [_values(case) for case in cases])
+    rows, simulated = judged_rows(found, cases, clinical, pipeline.readout)
+    subject = subject_of(pipeline.bundle, cases, simulated, default_settings())
+    run, extra = run_of(subject), []
     if patients:
         figures["as shipped"] = shipped_figures(pipeline.readout, patients, outcomes)
     if len(patients) >= FEWEST:
         figures["protocols"] = run_protocols(patients, outcomes, basis=pipeline.readout.basis)
+        extra.append(protocol_section(figures["protocols"], run))
     else:
         logger.warning("no protocols: %d patients with T2, T1 and mre_kpa, %d are needed", len(patients), FEWEST)
-    output.mkdir(parents=True, exist_ok=True)
-    return [
-        write_rows(output / "cases.csv", rows),
-        write_rows(output / "protocols.csv", _flat(figures.get("protocols", {}))),
-        write_atomic(output / "summary.json", json.dumps(figures, indent=2) + "\n"),
-    ]
+    points = {kpa: pipeline.readout.figure("both", kpa).get("point") for kpa in THRESHOLDS_KPA}
+    study = study_of({kpa: point for kpa, point in points.items() if point is not None})
+    tables = {"cases.csv": images, "patients.csv": rows, "protocols.csv": _flat(figures.get("protocols", {}))}
+    return write_validation(output, study, rows, subject, own=figures, tables=tables, extra=extra, run=run)
 
 
 def _flat(protocols: Mapping[str, Any]) -> list[dict[str, Any]]:

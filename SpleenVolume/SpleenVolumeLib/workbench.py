@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient, write_rows
+from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient
 from PrognosisLib.errors import InputError
 from PrognosisLib.evaluation.segmentation import dice, hausdorff95
+from PrognosisLib.findings import Findings
 from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case
-from PrognosisLib.reporting.output import write_atomic
 from PrognosisLib.simulation.anatomy import LABELS
+from PrognosisLib.validation.cases import clinical_values, cohort_columns, predictions_of
+from PrognosisLib.validation.report import subject_of, write_validation
 from PrognosisLib.volume import Volume
 
 from . import network
+from .endpoints import STUDY
 from .patients import simulate, simulate_for_training
 from .pipeline import SpleenPipeline, default_settings
 
@@ -91,10 +93,10 @@ def train(
         torch.manual_seed(seed)
         source = PatchSource(patients, Sampling(stage))
         loop = LoopSettings(steps=max(1, round(stage.effort * steps)), seed=seed)
-        run = TrainingRun(network.build(stage), source, loop, work / stage.name)
-        run.run()
-        counted[stage.name] = run.step
-        networks[stage.name] = run.final_network(batches=min(60, steps))
+        training = TrainingRun(network.build(stage), source, loop, work / stage.name)
+        training.run()
+        counted[stage.name] = training.step
+        networks[stage.name] = training.final_network(batches=min(60, steps))
     record = {
         "command": " ".join(command or ["prognosis", *sys.argv[1:]]),
         "seed": seed,
@@ -107,9 +109,14 @@ def train(
 
 
 def segment_case(pipeline: SpleenPipeline, case: CohortCase) -> tuple[dict[str, Any], Any]:
-    """One evaluation row, and the findings."""
+    """One row of the masks' figures, and the findings."""
     image, labels = load_case(case)
     found = pipeline.segment(Case({"ct": image}, settings=default_settings()))
+    return mask_row(case, image, labels, found), found
+
+
+def mask_row(case: CohortCase, image: Volume, labels: Volume, found: Findings) -> dict[str, Any]:
+    """Found masks against the labels."""
     row: dict[str, Any] = {"case": case.case}
     for name, label in (("Spleen", LABELS["spleen"]), ("Liver", LABELS["liver"])):
         truth = labels.array == label
@@ -126,7 +133,36 @@ def segment_case(pipeline: SpleenPipeline, case: CohortCase) -> tuple[dict[str, 
         if mask is not None and mask.volume_ml is not None:
             row[f"{key}_lower_mL"], row[f"{key}_upper_mL"] = mask.volume_ml.lower, mask.volume_ml.upper
     row["seconds"] = round(sum(found.provenance["seconds"].values()), 2)
-    return row, found
+    return row
+
+
+def judged_case(
+    pipeline: SpleenPipeline, case: CohortCase, clinical: Mapping[str, Any] | InputError
+) -> tuple[dict[str, Any], set[str]]:
+    """One row of everything: masks against labels where there are some, all measurements, and the cohort's columns.
+
+    Returns:
+        the row, and its columns that come from a simulated cohort. What keeps a case from being run or measured is its
+        "error"; the row then has what there is.
+    """
+    row: dict[str, Any] = {"case": case.case, "patient": case.patient}
+    simulated: set[str] = set()
+    try:
+        if isinstance(clinical, InputError):
+            raise clinical
+        if "labels" in case.files:
+            image, labels = load_case(case)
+        else:
+            image, labels = read_volume(case.files["ct"], "CT"), None
+        given = Case({"ct": image}, clinical, default_settings())
+        found = pipeline.segment(given)
+        if labels is not None:
+            row |= mask_row(case, image, labels, found)
+        values, simulated = predictions_of(pipeline.measure(given, {mask.name: mask for mask in found.masks}))
+        row |= values
+    except InputError as error:
+        row["error"] = str(error)
+    return {**row, **cohort_columns(case, row)}, simulated
 
 
 def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -162,18 +198,18 @@ def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Path]:
-    """Dice, 95 % Hausdorff distance, volume error and interval coverage of every case of a cohort with labels."""
+    """Masks against labels and the models against outcomes, as far as the cohort has them; see docs/validation.md."""
     from PrognosisLib.systems import SYSTEMS
 
-    pipeline = SYSTEMS["spleen"].make_pipeline(bundle)
-    rows = []
-    for case in read_cohort(cohort, FILES):
-        row, _ = segment_case(pipeline, case)
+    system = SYSTEMS["spleen"]
+    pipeline = system.make_pipeline(bundle)
+    cases = read_cohort(cohort, FILES[:1], optional=(*FILES[1:], "clinical"))
+    clinical = clinical_values(system, cohort)
+    rows, simulated = [], set()
+    for case in cases:
+        row, columns = judged_case(pipeline, case, clinical[case.case])
         logger.info("%s", row)
         rows.append(row)
-    output.mkdir(parents=True, exist_ok=True)
-    figures = {"bundle": pipeline.bundle.identity, **summarize(rows)}
-    return [
-        write_rows(output / "cases.csv", rows),
-        write_atomic(output / "summary.json", json.dumps(figures, indent=2) + "\n"),
-    ]
+        simulated |= columns
+    subject = subject_of(pipeline.bundle, cases, simulated, default_settings())
+    return write_validation(output, STUDY, rows, subject, own=summarize(rows), tables={"cases.csv": rows})

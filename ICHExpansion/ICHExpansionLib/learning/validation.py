@@ -1,30 +1,34 @@
-"""Figures on labeled cases: overlap, volumes, detection of blood, and the models where outcomes are known.
+"""Figures of cases: overlap, volumes and detection of blood against labels, and what the models say of them.
 
 Voxels with the label IGNORE count neither for nor against a mask: in derived labels it is not known what they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from PrognosisLib.cohort import CohortCase
 from PrognosisLib.errors import InputError
-from PrognosisLib.evaluation.discrimination import auc, compare_auc
+from PrognosisLib.evaluation.discrimination import auc
 from PrognosisLib.evaluation.segmentation import dice, hausdorff95
-from PrognosisLib.findings import Mask
+from PrognosisLib.findings import Findings, Mask
 from PrognosisLib.images.readers import read_volume
-from PrognosisLib.pipeline import Stopwatch, silent
+from PrognosisLib.pipeline import Case, Stopwatch, silent
 from PrognosisLib.slicewise.evidence import slab_areas
+from PrognosisLib.validation.cases import cohort_columns, predictions_of
 from PrognosisLib.volume import Volume, ras_grid, resample
 
 from ..head.brain import STEP_MM, Brain, find_brain, is_windowed
 from ..labels import EDEMA, HEMATOMA, IGNORE, VENTRICULAR
 from ..measuring.abc2 import measure_abc2
-from ..outcomes import DL_SCORE, NAMES, clinical_predictors, stored_clinical
+from ..outcomes import expected_outcome
+from ..pipeline import default_settings
 from ..segmenting.segmentation import Segmented, segment_head
+from ..simulation.causes import ImageCauses
 from .attention_training import PatientFeatures
 
 if TYPE_CHECKING:
@@ -53,17 +57,43 @@ def whole_slice(image: Volume) -> Brain:
     return Brain(every, ~every, np.zeros(grid.shape, np.float32), grid, every, is_windowed(image.array))
 
 
-def case_row(pipeline: ICHPipeline, case: CohortCase) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """One row of figures of a case, and one for each slab."""
-    image, labels = read_volume(case.files["ct"], "CT"), read_volume(case.files["labels"], "labels")
+def case_row(
+    pipeline: ICHPipeline, case: CohortCase, clinical: Mapping[str, Any] | InputError
+) -> tuple[dict[str, Any], list[dict[str, Any]], set[str]]:
+    """One row of everything: masks against labels where there are some, all measurements, the cohort's columns.
+
+    Returns:
+        the row, one for each slab, and the columns that come from a simulated cohort. What keeps a case from being run
+        or measured is its "error"; the row then has what there is. A single slice has no measurements.
+    """
+    row: dict[str, Any] = {"case": case.case, "patient": case.patient}
+    slabs: list[dict[str, Any]] = []
+    simulated: set[str] = set()
     try:
+        if isinstance(clinical, InputError):
+            raise clinical
+        image = read_volume(case.files["ct"], "CT")
         found = segmented(pipeline.load_network(), image, pipeline.interval_logit)
+        row["detection"] = round(float(found.detection.max()), 5)
+        if "labels" in case.files:
+            row, slabs = figures_of_case(case, found, image, read_volume(case.files["labels"], "labels"))
+        if image.array.shape[0] > 1:
+            values, simulated = predictions_of(_measured(pipeline, image, found, clinical))
+            row |= {key: value for key, value in values.items() if key not in row}
     except InputError as error:
-        return {"case": case.case, "patient": case.patient, "error": str(error)}, []
-    row, slabs = figures_of_case(case, found, image, labels)
-    if "expansion" in case.values:
-        row |= _score(pipeline, found, case)
-    return row, slabs
+        row["error"] = str(error)
+    if "true_image_log_odds" in case.values:
+        row["true_image_probability"] = expected_outcome(ImageCauses.from_row(case.values))
+    return {**row, **cohort_columns(case, row)}, slabs, simulated
+
+
+def _measured(pipeline: ICHPipeline, image: Volume, found: Segmented, clinical: Mapping[str, Any]) -> Findings:
+    """All rows of the masks, as a run would have them."""
+    masks = {mask.name: mask for mask in found.masks.values()}
+    hematoma = found.masks.get(HEMATOMA)
+    if hematoma is not None:
+        masks[hematoma.name] = replace(hematoma, evidence=found.evidence.to_json())
+    return pipeline.measure(Case({"ct": image}, clinical, default_settings()), masks)
 
 
 def figures_of_case(
@@ -105,13 +135,6 @@ def _abc2(truth: np.ndarray, image: Volume) -> dict[str, Any]:
     return {} if real.is_empty else {"abc2_ml": round(measure_abc2(real).volume_ml, 3)}
 
 
-def _score(pipeline: ICHPipeline, found: Segmented, case: CohortCase) -> dict[str, Any]:
-    """DL score and clinical predictors of a case with a known outcome."""
-    patient = features_of(case.case, found, 0.0)
-    pooled = pipeline.attention.pool(patient.features, patient.areas_mm2, patient.volume_ml, patient.ventricular_ml)
-    return {DL_SCORE.name: pooled.score, **clinical_predictors(stored_clinical(case.values))}
-
-
 def features_of(name: str, found: Segmented, expected: float) -> PatientFeatures:
     """What the slice attention needs of a segmented scan; a scan without hematoma gives empty slabs."""
     hematoma, blood = found.masks.get(HEMATOMA), found.masks.get(VENTRICULAR)
@@ -137,7 +160,7 @@ def _slabs(name: str, found: Segmented, labels: Volume) -> list[dict[str, Any]]:
 def summarize(rows: Sequence[dict[str, Any]], slices: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean and worst Dice, volume errors, detection and false positives, each with n."""
     figures: dict[str, Any] = {"n": len(rows), "errors": sum("error" in row for row in rows)}
-    rows = [row for row in rows if "error" not in row]
+    rows = [row for row in rows if "has_hematoma" in row]
     for key in KEYS.values():
         with_it = [row for row in rows if f"{key}_dice" in row]
         if with_it:
@@ -189,32 +212,3 @@ def _mask_figures(rows: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
         figures["abc2_error_percent_median"] = round(float(np.median(100 * bedside / truth)), 2)
         figures["abc2_error_percent_median_absolute"] = round(float(np.median(100 * np.abs(bedside) / truth)), 2)
     return figures
-
-
-def expansion_figures(pipeline: ICHPipeline, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """AUC of the three models beside the oracle's, and their paired tests, for cases with a simulated outcome."""
-    import pandas
-
-    from PrognosisLib.risk import LogisticModel
-
-    from ..outcomes import expected_outcome, predictions
-    from ..simulation.causes import ImageCauses
-
-    told = [row for row in rows if DL_SCORE.name in row]
-    y = np.array([int(row["expansion"]) for row in told])
-    if not len(y) or min(y.sum(), len(y) - y.sum()) < 2:
-        return {}
-    table = pandas.DataFrame(told)
-    found = predictions({name: LogisticModel.from_dict(pipeline.bundle.json(name)) for name in NAMES}, table)
-    figures: dict[str, Any] = {"n": len(y), "expanded": int(y.sum()), "cohort": "simulated cohort"}
-    best = {"image": np.array([expected_outcome(ImageCauses.from_row(row)) for row in told])}
-    best["integrated"] = np.array([float(row["true_probability"]) for row in told])
-    for name, p in found.items():
-        figures[name] = auc(y, p).rounded()
-        if name in best:
-            oracle = auc(y, best[name])
-            figures[f"{name}_oracle"] = oracle.rounded()
-            figures[f"{name}_share_of_oracle"] = round((figures[name]["value"] - 0.5) / (oracle.value - 0.5), 3)
-    test = compare_auc(y, found["integrated"], found["clinical"])
-    figures["integrated_against_clinical_p"] = float(f"{test.p:.3g}")
-    return {"expansion": figures}

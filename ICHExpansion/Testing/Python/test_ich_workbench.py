@@ -188,19 +188,21 @@ def test_evaluation_writes_cases_slices_and_a_summary(trained, tmp_path):
     output, _ = trained
     cohort = write_cohort(tmp_path / "cohort", range(70, 74), PIXEL_MM, followup=False)
     written = workbench.evaluate(tmp_path / "figures", cohort, output)
-    assert [path.name for path in written] == ["cases.csv", "slices.csv", "summary.json"]
+    names = [path.name for path in written[:5]]
+    assert names == ["cases.csv", "slices.csv", "statistics.csv", "summary.json", "validation.html"]
     rows = list(csv.DictReader(written[0].open(newline="")))
     cases = read_cohort(cohort, ("ct", "labels"))
     assert [row["case"] for row in rows] == [case.case for case in cases]
     for row, case in zip(rows, cases, strict=True):
         assert float(row["hematoma_true_ml"]) == pytest.approx(float(case.values["true_volume_ml"]), rel=0.02)
         assert row["expansion"] == case.values["expansion"]
-        assert 0 <= float(row["dl_score"]) <= 1
+        assert bool(row.get("dl_score")) == (float(row["hematoma_ml"]) > 0)
+        assert 0 < float(row["true_image_probability"]) < 1
         assert 0 <= float(row["hematoma_dice"]) <= 1
     slabs = list(csv.DictReader(written[1].open(newline="")))
     assert {row["case"] for row in slabs} == {row["case"] for row in rows}
     assert {row["shows"] for row in slabs} == {"0", "1"}
-    figures = json.loads(written[2].read_text(encoding="utf-8"))
+    figures = json.loads(written[3].read_text(encoding="utf-8"))
     assert figures["n"] == 4
     assert figures["errors"] == 0
     assert figures["bundle"]["name"] == "Prognosis ICHExpansion"
@@ -219,7 +221,7 @@ def test_a_scan_without_a_skull_is_a_row_with_its_error(trained, tmp_path):
     rows = list(csv.DictReader(written[0].open(newline="")))
     assert "no closed skull" in rows[0]["error"]
     assert rows[1]["error"] == ""
-    figures = json.loads(written[2].read_text(encoding="utf-8"))
+    figures = json.loads(written[3].read_text(encoding="utf-8"))
     assert (figures["n"], figures["errors"]) == (2, 1)
 
 

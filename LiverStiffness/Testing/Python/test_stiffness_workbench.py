@@ -183,7 +183,8 @@ def test_the_pipeline_runs_with_the_trained_bundle(trained, cohort: Path):
 def test_evaluation_gives_masks_and_stiffness_against_the_truth(trained, cohort: Path, tmp_path: Path, monkeypatch):
     make_small(monkeypatch)
     written = workbench.evaluate(tmp_path / "figures", cohort, trained[0])
-    assert [path.name for path in written] == ["cases.csv", "protocols.csv", "summary.json"]
+    names = ["cases.csv", "patients.csv", "protocols.csv", "statistics.csv", "summary.json", "validation.html"]
+    assert [path.name for path in written[:6]] == names
     rows = list(csv.DictReader(written[0].open(encoding="utf-8")))
     assert {(row["case"], row["sequence"]) for row in rows} == {
         (f"simulated_{seed:05d}", one) for seed in (70, 71, 72) for one in ("T2", "T1")
@@ -192,7 +193,9 @@ def test_evaluation_gives_masks_and_stiffness_against_the_truth(trained, cohort:
     for row in rows:
         if row["sequence"] == "T2":
             assert float(row["liver_true_ml"]) == pytest.approx(truth[row["case"]], rel=0.05)
-    figures = json.loads(written[2].read_text(encoding="utf-8"))
+    patients = list(csv.DictReader(written[1].open(encoding="utf-8")))
+    assert [row["case"] for row in patients] == [f"simulated_{seed:05d}" for seed in (70, 71, 72)]
+    figures = json.loads(written[4].read_text(encoding="utf-8"))
     assert figures["masks"]["n"] == 6
     assert "protocols" not in figures
 

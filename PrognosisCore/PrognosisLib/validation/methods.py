@@ -101,6 +101,10 @@ SENTENCES = {
         "Means have percentile intervals of {repeats} bootstrap samples of patients; boxes show median and quartiles."
     ),
     "subgroups": "Subgroups were looked at one by one, without a test of interaction or a correction for their number.",
+    "protocols": (
+        "In the protocols every patient was judged by a reading that was fitted to others: in folds of patients, of "
+        "earlier years, or of other sites."
+    ),
     "refit": (
         "The risk models were fitted anew to this cohort with the same predictors; their figures were corrected for "
         "optimism by {repeats} bootstrap samples of patients, and come from models that never saw the patient in the "

@@ -6,9 +6,8 @@ The report is one HTML file without scripts or links and names no patient.
 from __future__ import annotations
 
 import base64
-import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata as packages
 from pathlib import Path
@@ -16,17 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from ..cohort import write_rows
+from ..bundles.bundle import Bundle
+from ..cohort import CohortCase, write_rows
 from ..errors import InputError
 from ..findings import SIMULATED
 from ..reporting.output import OutputFolder, write_atomic
+from ..reporting.report import write_provenance
 from .binary import judge_binary
 from .checklist import filled
 from .figures import as_files
 from .known import known_items
 from .quantity import judge_continuous, judge_quality
 from .section import Run, Section
-from .study import BINARY, CONTINUOUS, QUALITY, SURVIVAL, Study
+from .study import BINARY, CONTINUOUS, QUALITY, SURVIVAL, Endpoint, Study
 from .survival import judge_survival
 from .table import Table
 from .tables import blocks_of
@@ -63,6 +64,28 @@ class Subject:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+def subject_of(
+    bundle: Bundle, cases: Sequence[CohortCase], simulated_columns: Collection[str], settings: Mapping[str, Any]
+) -> Subject:
+    """The subject of a validation with a bundle on the cases of a cohort file.
+
+    The cohort is simulated where any of its cases is; whoever mixes them with real ones gets the label, too.
+    """
+    return Subject(
+        bundle.identity,
+        bundle.metadata["training"],
+        bundle.card,
+        frozenset(simulated_columns),
+        any(case.is_simulated for case in cases),
+        settings,
+    )
+
+
+def run_of(subject: Subject, **more: Any) -> Run:
+    """How a validation is run, with what the subject says of simulation."""
+    return Run(subject.simulated_columns, subject.simulated_cohort, **more)
+
+
 def write_validation(
     output: Path,
     study: Study,
@@ -80,7 +103,7 @@ def write_validation(
         own: the system's own figures, JSON-able, which go into summary.json beside the endpoints.
         tables: further CSV files by name, such as {"cases.csv": rows}.
         extra: sections that others have made, such as refitted models.
-        run: how; by default as Run has it, with what the subject says of simulation.
+        run: as `run_of` gives it; needed where `extra` sections were made with it.
 
     Raises:
         InputError: no rows, a value that is no number, or a folder that cannot be written.
@@ -88,9 +111,8 @@ def write_validation(
     if not rows:
         raise InputError("The cohort has no case to judge; add rows.")
     table = Table(rows)
-    run = run or Run()
-    run.simulated_columns, run.simulated_cohort = subject.simulated_columns, subject.simulated_cohort
-    sections = [JUDGES[one.kind](one, table, run) for one in study.endpoints]
+    run = run or run_of(subject)
+    sections = [_judged(one, table, run) for one in study.endpoints]
     sections = [one for one in [*sections, *extra] if one.rows or one.remarks]
     methods = methods_text(study, table, subject, run)
     warnings = _warnings(table, subject)
@@ -98,12 +120,20 @@ def write_validation(
         written = [write_rows(folder / name, lines) for name, lines in (tables or {}).items()]
         written.append(write_rows(folder / STATISTICS, [row.as_dict() for one in sections for row in one.rows]))
         summary = _summary(study, table, subject, sections, methods, warnings)
-        written.append(write_atomic(folder / SUMMARY, _json({**summary, **(own or {})})))
+        written.append(write_provenance(folder / SUMMARY, {**summary, **(own or {})}))
         pictures, files = _pictures(folder, sections)
         html = _html(study, table, subject, sections, pictures, (methods, warnings))
         written += [write_atomic(folder / REPORT, html), *files]
         names = [path.relative_to(folder) for path in written]
     return [Path(output) / name for name in names]
+
+
+def _judged(endpoint: Endpoint, table: Table, run: Run) -> Section:
+    """The section of an endpoint; without its columns it has a remark only."""
+    lacking = [column for column in (endpoint.outcome, endpoint.time) if column and column not in table]
+    if not lacking:
+        return JUDGES[endpoint.kind](endpoint, table, run)
+    return Section(endpoint, run, remarks=[f"Not judged: the cohort has no values in a column '{lacking[0]}'."])
 
 
 def methods_text(study: Study, table: Table, subject: Subject, run: Run) -> str:
@@ -114,7 +144,7 @@ def methods_text(study: Study, table: Table, subject: Subject, run: Run) -> str:
     whose = f" of a {SIMULATED}" if subject.simulated_cohort else ""
     parts = [f"{len(table)} cases of {patients} patients{whose} were evaluated with {model}."]
     if table.failed:
-        parts.append(f"{len(table.failed)} cases failed and have no prediction.")
+        parts.append(f"{len(table.failed)} cases failed and lack predictions.")
     versions = ", ".join(f"{name} {version}" for name, version in _versions().items())
     return " ".join(
         [*parts, *run.methods.values(), f"Intervals are 95 %. Random seed {run.seed}. Software: {versions}."]
@@ -143,7 +173,7 @@ def _warnings(table: Table, subject: Subject) -> list[str]:
             "coverage on them is too good."
         )
     if table.failed:
-        found.append(f"{len(table.failed)} of {len(table)} cases failed and count nowhere.")
+        found.append(f"{len(table.failed)} of {len(table)} cases failed; what they lack counts nowhere.")
     return found
 
 
@@ -182,10 +212,6 @@ def _summary(
         ],
         "versions": _versions(),
     }
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _pictures(folder: Path, sections: Sequence[Section]) -> tuple[dict[str, str], list[Path]]:

@@ -22,8 +22,8 @@ class Table:
     """Rows by case; columns as arrays.
 
     Args:
-        rows: values or texts by column, with "case" and, where it is known, "patient". Rows of failed cases (column
-            "status" of a batch, or an "error") have no predictions, and count as such.
+        rows: values or texts by column, with "case" and, where it is known, "patient". Those of failed cases (a batch's
+            "status", or an "error") are told, and judged by what they have.
     """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -55,7 +55,7 @@ def cases_of(cohort: Path) -> list[CohortCase]:
 
 def test_evaluation_measures_what_the_networks_found(bundle: Path, cohort: Path, tmp_path: Path):
     written = evaluate(tmp_path / "out", cohort, bundle)
-    assert [path.name for path in written] == ["cases.csv", "summary.json"]
+    assert [path.name for path in written[:4]] == ["cases.csv", "statistics.csv", "summary.json", "validation.html"]
     rows = list(csv.DictReader(written[0].open()))
     assert [row["case"] for row in rows] == ["p0", "p1", "p2"]
     for row, size, error in zip(rows, (0.8, 1.0, 1.1), (1.01, 0.99, 1.01), strict=True):
@@ -67,7 +67,7 @@ def test_evaluation_measures_what_the_networks_found(bundle: Path, cohort: Path,
         assert float(row["spleen_volume_error_percent"]) == pytest.approx(100 * (error**3 - 1), abs=1.5)
         assert float(row["spleen_lower_mL"]) < float(row["spleen_mL"]) < float(row["spleen_upper_mL"])
         assert float(row["liver_dice"]) > 0.96
-    figures = json.loads(written[1].read_text())
+    figures = json.loads(written[2].read_text())
     dices = [float(row["spleen_dice"]) for row in rows]
     assert figures["spleen"]["dice_mean"] == pytest.approx(np.mean(dices), abs=1e-4)
     assert figures["spleen"]["dice_worst"] == pytest.approx(min(dices), abs=1e-4)
