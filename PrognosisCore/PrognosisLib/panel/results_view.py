@@ -194,7 +194,8 @@ class ResultsView:
         """Shows the place of a row in the slice views."""
         row = index.row()
         if row < len(self._rows) and self._rows[row].place is not None:
-            scene.jumpTo(self._rows[row].place, self._volumeNode)
+            isFilm = any(role.film for role in self._logic.system.roles)
+            scene.jumpTo(self._rows[row].place, self._volumeNode if isFilm else None)
 
     def _onEdit(self) -> None:
         """Opens Segment Editor on the system's first segment; where there is none, on a new empty one."""

@@ -6,25 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import slicer
 
 from .films import FilmPlacement, openFilm, shownVolume
+from .places import Placement
+from .sequences import toCine
 
 HEAT_MAP_OPACITY = 0.5
 
 
-def jumpTo(place: Sequence[float], volumeNode: Any = None) -> None:
+def jumpTo(place: Sequence[float], filmNode: Any = None) -> None:
     """Moves all slice views to the slices through a place; zoom and pan stay as they are.
 
     Args:
-        place: world RAS in mm; on a film in the coordinates of Cine.grid, so that the third is the number of the frame,
-            which is shown then.
-        volumeNode: the image that the place belongs to.
+        place: world RAS in mm.
+        filmNode: the film that the place belongs to, if it does. The place is then in the coordinates of Cine.grid,
+            whose third is the number of the frame, and this frame is shown.
     """
-    film = None if volumeNode is None else openFilm(volumeNode)
+    film = None if filmNode is None else openFilm(filmNode)
     if film is not None:
         number, place = FilmPlacement(film).worldPlace(place)
         film.browser.SetSelectedItemNumber(number)
+    elif filmNode is not None:  # a volume whose slices are the frames
+        toRun = Placement(filmNode, toCine(filmNode).grid).worldToRun
+        place = (np.linalg.inv(toRun) @ (*place, 1.0))[:3]
     r, a, s = (float(part) for part in place)
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, r, a, s, slicer.vtkMRMLSliceNode.OffsetJumpSlice)
 

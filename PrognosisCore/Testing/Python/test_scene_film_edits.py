@@ -1,5 +1,5 @@
 # ruff: noqa: E402
-"""Edits of a film's segmentation are reported and playing it is not; results are all there or none."""
+"""Edits of a film's segmentation are reported, playing it is not; results are all there or none, and soon."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from film_cases import COUNT, a_cine, coarse, draw, erase, film_digest, film_fin
 from scene_cases import add_transform, clear_scene, fail_at
 
 from PrognosisLib import scene
-from PrognosisLib.findings import HeatMap, Mask
+from PrognosisLib.findings import Findings, HeatMap, Mask
+from PrognosisLib.images.cine.cine import ArrayFrames, Cine
 from PrognosisLib.scene import film_segments, films, heat_maps, plots, results
 from PrognosisLib.scene.films import trackOf
 
@@ -209,3 +210,23 @@ def test_findings_that_contradict_themselves_change_nothing(film):
         with pytest.raises(ValueError, match=r"from 0 to 1|leaves its grid"):
             scene.fromFindings(replace(good, **change), film.volume)
         assert film_digest() == before
+
+
+# --- speed ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_hundred_frames_are_written_and_read_in_a_moment():
+    frames = np.zeros((100, 593, 739), np.uint8)
+    cine = Cine(ArrayFrames(frames), np.arange(100) / 25.0, (0.2, 0.2), name="long")
+    node = scene.fromCine(cine).volume
+    lattice = coarse(cine.grid, (593 / 160, 739 / 192), (160, 192))
+    mask = np.zeros(lattice.shape, dtype=bool)
+    mask[:, 30:120, 40:150] = True
+    heat = HeatMap("Heat", np.zeros(lattice.shape, np.uint8), lattice)
+    findings = Findings("film", (Mask.from_full("Liver", mask, lattice),), heat_maps=(heat,))
+    start = time.perf_counter()
+    result = scene.fromFindings(findings, node, grid=cine.grid)
+    written = time.perf_counter()
+    assert same_masks(scene.toMasks(result.segmentation, node, grid=cine.grid), findings.masks)
+    assert written - start < 2.0
+    assert time.perf_counter() - written < 2.0

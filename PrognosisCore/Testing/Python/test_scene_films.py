@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -36,8 +35,7 @@ from scene_cases import add_transform, clear_scene, linear_transforms
 
 from PrognosisLib import scene
 from PrognosisLib.errors import InputError
-from PrognosisLib.findings import Findings, HeatMap, Mask
-from PrognosisLib.images.cine.cine import ArrayFrames, Cine
+from PrognosisLib.findings import Findings, Mask
 from PrognosisLib.scene.editing import segmentToEdit
 from PrognosisLib.scene.films import trackOf
 from PrognosisLib.scene.segments import imageMatrix
@@ -229,6 +227,11 @@ def test_a_place_is_shown_in_its_frame(film):
     scene.jumpTo(grid.to_ras(np.array([[6, 20, 10]]))[0], film.sequence)
     assert film.browser.GetSelectedItemNumber() == 6
     assert view.GetSliceToRAS().GetElement(0, 3) == pytest.approx(2.0 * 0.3 * 10)
+    slices = slicer.util.addVolumeFromArray(np.zeros((COUNT, ROWS, COLUMNS), np.uint8))
+    slices.SetSpacing(0.5, 0.4, 7.0)
+    view.SetOrientation("Axial")
+    scene.jumpTo(grid_of(slices).to_ras(np.array([[6, 20, 10]]))[0], slices)
+    assert view.GetSliceToRAS().GetElement(2, 3) == pytest.approx(6 * 7.0)
 
 
 # --- edits ------------------------------------------------------------------------------------------------------------
@@ -334,26 +337,6 @@ def test_a_segment_that_the_user_adds_is_read_on_the_lattice_of_the_others(film)
     cyst = scene.toMasks(result.segmentation, film.volume, ["Cyst"])["Cyst"]
     assert np.array_equal(cyst.grid.ijk_to_ras, lattice.ijk_to_ras)
     assert np.argwhere(cyst.full()).tolist() == [[6, 0, 0], [6, 0, 1], [6, 1, 0], [6, 1, 1]]
-
-
-# --- speed ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_hundred_frames_are_written_and_read_in_a_moment():
-    frames = np.zeros((100, 593, 739), np.uint8)
-    cine = Cine(ArrayFrames(frames), np.arange(100) / 25.0, (0.2, 0.2), name="long")
-    node = scene.fromCine(cine).volume
-    lattice = coarse(cine.grid, (593 / 160, 739 / 192), (160, 192))
-    mask = np.zeros(lattice.shape, dtype=bool)
-    mask[:, 30:120, 40:150] = True
-    heat = HeatMap("Heat", np.zeros(lattice.shape, np.uint8), lattice)
-    findings = Findings("film", (Mask.from_full("Liver", mask, lattice),), heat_maps=(heat,))
-    start = time.perf_counter()
-    result = scene.fromFindings(findings, node, grid=cine.grid)
-    written = time.perf_counter()
-    assert same_masks(scene.toMasks(result.segmentation, node, grid=cine.grid), findings.masks)
-    assert written - start < 2.0
-    assert time.perf_counter() - written < 2.0
 
 
 # --- what cannot be ---------------------------------------------------------------------------------------------------
