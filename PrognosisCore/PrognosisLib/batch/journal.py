@@ -28,18 +28,22 @@ PARTS = {"system": "another system", "model": "another model", "settings": "othe
 class Journal:
     """Reads what is there and appends; keeps in memory where each case's line is, and never the lines.
 
+    Args:
+        folder: of the batch.
+        writable: False for one who only looks, perhaps while a batch is under way.
+
     Raises:
         InputError: the folder cannot be read or written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, writable: bool = True) -> None:
         self.path = Path(folder) / NAME
         self.run: dict[str, Any] = {}
         self.columns: dict[str, dict[str, Any]] = {}
         self._places: dict[str, int] = {}
         self._known: dict[str, tuple[str, str]] = {}
         try:
-            self._file = open(self.path, "a+b")  # noqa: SIM115 - held until close
+            self._file = open(self.path, "a+b" if writable else "rb")  # noqa: SIM115 - held until close
         except OSError as error:
             raise write_error(error, self.path.parent) from error
         self._read()
@@ -104,7 +108,9 @@ class Journal:
             if isinstance(record, dict):
                 self._take(record, place)
             place += len(line)
-        if line and not line.endswith(b"\n"):  # the next line must not be glued to one that was cut short
+        if (
+            line and not line.endswith(b"\n") and self._file.writable()
+        ):  # the next line must not be glued to one that was cut short
             self._file.seek(0, os.SEEK_END)
             self._file.write(b"\n")
 

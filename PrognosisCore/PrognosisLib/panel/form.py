@@ -13,11 +13,11 @@ from slicer.i18n import tr as _
 from ..systems import System
 from .dependencies import RESOURCES
 
-SHARED_UI = RESOURCES / "UI" / "SystemPanel.ui"
+SHARED_UI, BATCH_UI = (RESOURCES / "UI" / name for name in ("SystemPanel.ui", "BatchSection.ui"))
 
 
 def loadForm(path: str, system: System) -> tuple[Any, Any]:
-    """The panel's widget and its named children: Inputs, Patient, Settings, Apply, Results, About.
+    """The panel's widget and its named children: Inputs, Patient, Settings, Apply, Results, Batch, About.
 
     Args:
         path: the module's .ui, whose top is a qMRMLWidget with the sections inputsSection and settingsSection, laid out
@@ -37,19 +37,24 @@ def loadForm(path: str, system: System) -> tuple[Any, Any]:
     layout = panel.layout()
     layout.insertWidget(layout.indexOf(own.settingsSection), common.patientSection)
     layout.addWidget(shared)
+    batch = slicer.util.loadUI(str(BATCH_UI))
+    shared.layout().insertWidget(shared.layout().indexOf(common.aboutSection), batch)
     layout.addStretch(1)
-    for widget in (panel, shared):
+    for widget in (panel, shared, batch):
         widget.setMRMLScene(slicer.mrmlScene)
     return panel, slicer.util.childWidgetVariables(panel)
 
 
 def orderKeys(ui: Any, editors: Sequence[Any]) -> None:
-    """Tab goes from the inputs through the clinical values to the settings, and then on to Apply."""
+    """Tab goes from the inputs through the clinical values to the settings, and then on to Apply; from the results
+    through the batch to what is said about the model."""
     widgets = [ui.inputsSection, *_fieldsOf(ui.inputsSection)]
     widgets += [ui.patientSection, *editors, ui.clearPatientButton]
     widgets += [ui.settingsSection, *_fieldsOf(ui.settingsSection), ui.applyButton]
-    for before, after in itertools.pairwise(widgets):
-        qt.QWidget.setTabOrder(before, after)
+    batch = [child for child in ui.batchSection.findChildren(qt.QWidget) if child.focusPolicy != qt.Qt.NoFocus]
+    for order in (widgets, [ui.reportButton, ui.batchSection, *batch, ui.aboutSection]):
+        for before, after in itertools.pairwise(order):
+            qt.QWidget.setTabOrder(before, after)
 
 
 def _fieldsOf(section: Any) -> list[Any]:

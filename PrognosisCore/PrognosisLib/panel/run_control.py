@@ -24,12 +24,17 @@ class RunControl:
     """Polls a run until it ends; what the run raises is shown, and never reaches Qt's event loop.
 
     Args:
-        ui: holds applyButton, progressBar and statusLabel.
+        ui: holds progressBar and statusLabel.
         onState: called when a run begins or ends.
+        isQuiet: errors are shown in the status line only, never in a message box: for runs that nobody attends.
+        knownFraction: from which share done on the time left is told.
     """
 
-    def __init__(self, ui: Any, onState: Callable[[], None]) -> None:
+    def __init__(
+        self, ui: Any, onState: Callable[[], None], isQuiet: bool = False, knownFraction: float = KNOWN_FRACTION
+    ) -> None:
         self._ui, self._onState = ui, onState
+        self._isQuiet, self._knownFraction = isQuiet, knownFraction
         self._run: Any = None
         self._onResult: Callable[[Any], None] = lambda result: None
         self._why: str | None = None
@@ -95,6 +100,8 @@ class RunControl:
     def showError(self, error: Exception) -> None:
         """Shows an error that the user can mend, in the panel and in a message box with its details."""
         self.say(str(error))
+        if self._isQuiet:
+            return
         slicer.util.errorDisplay(str(error), detailedText="\n".join(getattr(error, "__notes__", ())))
 
     def guarded(self, function: Callable[[], Any]) -> Any:
@@ -105,6 +112,8 @@ class RunControl:
             self.showError(error)
         except Exception as error:
             self.say(_("Failed: {error}").format(error=error))
+            if self._isQuiet:
+                raise
             with slicer.util.tryWithErrorDisplay(_("This should not have happened; please report it.")):
                 raise
         return None
@@ -138,7 +147,7 @@ class RunControl:
             return
         self._ui.progressBar.value = round(100 * fraction)
         elapsed = time.monotonic() - self._startedAt
-        if fraction >= KNOWN_FRACTION and elapsed >= KNOWN_SECONDS:
+        if fraction >= self._knownFraction and elapsed >= KNOWN_SECONDS:
             message = _("{stage}, about {time} left").format(
                 stage=message, time=duration_text(elapsed * (1.0 - fraction) / fraction)
             )

@@ -16,6 +16,7 @@ from slicer.util import VTKObservationMixin
 from ..errors import InputError
 from ..logic import Result
 from ..scene.choosing import findInput
+from .batch_section import BatchSection
 from .bundle_section import BundleSection
 from .clinical_form import ClinicalForm
 from .dependencies import ensurePackages, ensureTorch
@@ -65,6 +66,7 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.player = Player(self.ui.playerSection, self.ui.playWidget, self.ui.seekWidget, self.ui.frameLabel)
         self._hideWhatFilmsLack()
         self.about = BundleSection(self.ui, self.logic, self._onBundleChosen, self.runControl.showError)
+        self.batch = BatchSection(self)
         orderKeys(self.ui, self.clinicalForm.editors)
         self.ui.applyButton.connect("clicked(bool)", self.onApply)
         self.ui.demoButton.connect("clicked(bool)", self.onDemo)
@@ -78,6 +80,7 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Ends the run and the worker process, unless another module is using it, and every observation."""
         wasBusy = self.runControl.isBusy
         self.runControl.close()
+        self.batch.close()
         self.setParameterNode(None)
         self.player.close()
         self.removeObservers()
@@ -96,6 +99,7 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller=None, event=None) -> None:
         self.runControl.cancel(_("The scene was closed, so the run was stopped."))
+        self.batch.cancel(_("The scene was closed, so the batch was stopped; run it again to go on."))
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller=None, event=None) -> None:
