@@ -75,14 +75,15 @@ def _write_mp4(path: Path, view: CineView, masks: Sequence[Mask], heat_map: Heat
     # MPEG-4 counts time in at most 65,535 parts of a second.
     rate = round(view.cine.frame_rate or NOMINAL_RATE, 2)
     rows, columns = view.size[0] + caption.rows, view.size[1]
-    with quiet():
+    with quiet():  # not around the loop: reading a video is quiet by itself, one at a time
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*CODEC), rate, (columns, rows))
-        try:
-            if not writer.isOpened():
-                return False
-            for picture in _pictures(view, masks, heat_map, caption, 1):
-                writer.write(np.ascontiguousarray(picture[..., ::-1]))
-        finally:
+    try:
+        if not writer.isOpened():
+            return False
+        for picture in _pictures(view, masks, heat_map, caption, 1):
+            writer.write(np.ascontiguousarray(picture[..., ::-1]))
+    finally:
+        with quiet():
             writer.release()
     return True
 

@@ -245,6 +245,15 @@ def test_a_film_reads_back_frame_by_frame(tmp_path):
         assert again.frame(number)[rows:].mean() > 200  # the caption is dark on white
 
 
+def test_the_film_of_a_video(tmp_path):
+    """Both are videos; neither waits for the other."""
+    pytest.importorskip("cv2")
+    (tmp_path / "first").mkdir()
+    first = cine_file.write_cine(tmp_path / "first", CineView.of(a_cine()))
+    video = read_cine(first)
+    assert len(read_cine(cine_file.write_cine(tmp_path, CineView.of(video)))) == COUNT
+
+
 def test_every_frame_has_its_own_caption(tmp_path):
     cine = a_cine()
     caption = cine_file._Caption(CineView.of(cine), [a_mask(cine)], a_heat_map(cine), "simulated cohort")
