@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import re
@@ -52,12 +53,23 @@ def test_clinical_table_is_that_of_the_registry():
 # --- commands and files -----------------------------------------------------------------------------------------------
 
 
+def choices_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of a parser's commands by name; none where it has no commands."""
+    found = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return next(found, {})
+
+
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    return {option for action in parser._actions for option in action.option_strings if option.startswith("--")}
+
+
 def options_by_command() -> dict[str, set[str]]:
-    (commands,) = (action for action in cli.make_parser()._actions if hasattr(action, "choices") and action.choices)
-    return {
-        name: {option for action in parser._actions for option in action.option_strings if option.startswith("--")}
-        for name, parser in commands.choices.items()
-    }
+    """The options of each command; of one that has the settings of each system, those that are its own."""
+    found = {}
+    for name, parser in choices_of(cli.make_parser()).items():
+        below = [options_of(one) for one in choices_of(parser).values()]
+        found[name] = set.intersection(*below) if below else options_of(parser)
+    return found
 
 
 def test_every_command_and_option_is_documented():
@@ -70,7 +82,10 @@ def test_every_command_and_option_is_documented():
 
 
 def test_documents_name_no_option_that_is_not_there():
-    known = set().union(*options_by_command().values())
+    parsers = [
+        one for parser in choices_of(cli.make_parser()).values() for one in (parser, *choices_of(parser).values())
+    ]
+    known = set().union(*map(options_of, parsers))
     for path in DOCUMENTS:
         for line in path.read_text("utf-8").splitlines():
             if "prognosis " in line or line.startswith("| `--"):
