@@ -20,7 +20,7 @@ from .simulation.cohort import simulate
 __all__ = ["evaluate", "simulate", "train"]
 
 # Seeds of simulated patients, added to the run's; none is in two groups.
-TEST_SEED = 20_000
+TEST_SEED, VIEWS_SEED = 20_000, 30_000
 CINES_EACH = 2
 
 
@@ -43,7 +43,7 @@ def train(
     Args:
         output: folder of the bundle to write.
         cohort: CSV with the columns case, cine, stage (0 to 4 or F0 to F4), patient; None trains on simulated patients.
-        steps: of each classifier's training; the liver network takes 3.5 times as many.
+        steps: of each classifier's training; the liver network takes 5.5 times as many.
         simulated: simulated patients, with two cines each.
         validation: patients of the cohort held out for testing, separated by commas.
         threads: CPU threads; 0 leaves it to torch.
@@ -54,7 +54,7 @@ def train(
     """
     import torch
 
-    from .learning.cases import load, simulate_cines
+    from .learning.cases import load, simulate_cines, simulate_views
     from .learning.fitting import chances_of, fit_models
     from .learning.liver_training import train_segmenter
     from .learning.packing import write_fibrosis_bundle
@@ -64,10 +64,12 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     work = output.with_name(output.name + "-training")
-    liver_steps = round(3.5 * steps)
+    liver_steps = round(5.5 * steps)
     files = simulate_cines(work / "simulated", range(seed, seed + simulated), CINES_EACH)
     tests = simulate_cines(work / "tests", range(seed + TEST_SEED, seed + TEST_SEED + risk_patients))
-    segmenter = train_segmenter([load(file) for file in files], work / "liver", liver_steps, seed)
+    views = simulate_views(work / "views", range(seed + VIEWS_SEED, seed + VIEWS_SEED + max(1, simulated // 3)))
+    shown = ([load(file) for file in group] for group in (files, views))
+    segmenter = train_segmenter(*shown, work / "liver", liver_steps, seed)
     unseen = teach(tests, segmenter, work / "taught")
     measured: dict[str, Any] = {"liver": liver_figures(tests, unseen)} if tests else {}
     oracle: np.ndarray | None = np.array([load(file).truth["true_significant"] for file in tests])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +13,9 @@ import numpy as np
 
 from PrognosisLib.framewise.lattice import FACE, PIXEL_MM, SHAPE
 from PrognosisLib.simulation.ultrasound.probe import ScreenGeometry
+from PrognosisLib.simulation.ultrasound.recording import Frame, record
 
-from ..simulation.patients import another_cine, draw_clinical, draw_examination, frames_of, truth_of
+from ..simulation.patients import another_cine, draw_clinical, draw_examination, frames_of, odd_view, truth_of
 
 FRAMES = 32
 # Frames are drawn finer and averaged, as those of a screen are.
@@ -41,6 +43,19 @@ def simulate_cines(folder: Path, seeds: Iterable[int], cines: int = 1, workers: 
     return [file for files in names.values() for file in files]
 
 
+def simulate_views(folder: Path, seeds: Iterable[int], views: int = 60, workers: int = 2) -> list[Path]:
+    """Files of `views` single frames of every patient through windows that nobody would choose; see odd_view."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {seed: folder / f"{seed:05d}_views.npz" for seed in seeds}
+    missing = [seed for seed, file in files.items() if not file.exists()]
+    if missing:
+        with ProcessPoolExecutor(min(workers, len(missing))) as pool:
+            jobs = (missing, [files[seed] for seed in missing], [views] * len(missing))
+            for _ in pool.map(_simulate_views, *jobs, chunksize=1):
+                pass
+    return list(files.values())
+
+
 def load(path: Path) -> StoredCine:
     """What `simulate_cines` wrote."""
     with np.load(path) as stored:
@@ -49,22 +64,35 @@ def load(path: Path) -> StoredCine:
     return StoredCine(path.stem, gray, liver, truth)
 
 
+def _simulate_views(seed: int, file: Path, views: int) -> None:
+    """Single frames of one patient."""
+    examination = draw_examination(seed)
+    medium, frames = examination.medium(), []
+    for number in range(views):
+        one, around, attenuation = odd_view(examination, number)
+        state = replace(one.state, around=around, around_attenuation=attenuation)
+        frames += record(medium, state, one.probe, one.machine, one.sweep, FINE, 1, 0.0, seed + number)
+    _store(file, frames, {"patient": seed})
+
+
+def _store(file: Path, frames: Sequence[Frame], truth: Mapping[str, Any]) -> None:
+    """Frames drawn on FINE, whole or not at all."""
+    gray = np.stack([_halved(frame.gray) for frame in frames])
+    liver = np.stack([_halved(255 * frame.liver.astype(np.uint8)) > 127 for frame in frames])
+    partial = file.with_suffix(".part")
+    with partial.open("wb") as stream:
+        np.savez_compressed(stream, gray=gray, liver=np.packbits(liver), truth=json.dumps(truth))
+    partial.replace(file)
+
+
 def _simulate_patient(seed: int, files: list[Path]) -> None:
     """All cines of one patient, from one anatomy."""
     examination = draw_examination(seed)
     medium = examination.medium()
     for number, file in enumerate(files):
         one = examination if number == 0 else another_cine(examination, number)
-        gray, liver = [], []
-        for frame in frames_of(one, FINE, FRAMES, medium):
-            gray.append(_halved(frame.gray))
-            liver.append(_halved(255 * frame.liver.astype(np.uint8)) > 127)
         truth = {"patient": seed, **truth_of(one), "clinical": draw_clinical(examination)}
-        partial = file.with_suffix(".part")
-        with partial.open("wb") as stream:
-            bits = np.packbits(np.stack(liver))
-            np.savez_compressed(stream, gray=np.stack(gray), liver=bits, truth=json.dumps(truth))
-        partial.replace(file)
+        _store(file, list(frames_of(one, FINE, FRAMES, medium)), truth)
 
 
 def _halved(image: np.ndarray) -> np.ndarray:

@@ -14,7 +14,8 @@ from PrognosisLib.simulation.ultrasound.formation import LiverState, Machine
 from PrognosisLib.simulation.ultrasound.medium import Medium, procedural_medium
 from PrognosisLib.simulation.ultrasound.probe import ConvexProbe, ScreenGeometry
 from PrognosisLib.simulation.ultrasound.recording import Frame, record
-from PrognosisLib.simulation.ultrasound.sweep import Sweep
+from PrognosisLib.simulation.ultrasound.sweep import Sweep, Window
+from PrognosisLib.simulation.ultrasound.tissues import TISSUES
 
 from .causes import ATTENUATION_PER_DB, SPLEEN, SWE_LOG_KPA, Signs, draw_signs, draw_stage, oracle
 
@@ -131,6 +132,24 @@ def another_cine(examination: Examination, number: int) -> Examination:
     duration = float(rng.uniform(3.0, 6.0))
     sweep = Sweep.sample(rng)
     return replace(examination, scanner=scanner, probe=probe, machine=machine, sweep=sweep, duration_s=duration)
+
+
+def odd_view(examination: Examination, number: int) -> tuple[Examination, tuple[float, ...], tuple[float, ...]]:
+    """The same patient through a window that is not chosen well, with other surroundings: for the liver network.
+
+    Returns:
+        the examination, and LiverState.around and around_attenuation.
+    """
+    rng = np.random.default_rng([examination.seed, 84, number])
+    probe, machine = draw_scan(str(rng.choice(list(SCANNERS))), rng)
+    machine = replace(machine, gain=machine.gain + float(rng.normal(0, 4)), noise=float(rng.normal(-68, 7)))
+    toward = np.array([rng.uniform(-0.2, 1.0), rng.uniform(0.1, 1.0), rng.normal(-0.1, 0.35)])
+    right = rng.standard_normal(3)
+    window = Window(tuple(rng.normal((55, 0, 20), (38, 22, 38))), tuple(toward), tuple(right), 0.0, 0.0)
+    sweep = Sweep(window, tremor_mm=0.0, tremor_degrees=0.0, breathing_mm=0.0)
+    around = tuple(float(a) for a in rng.normal(-2, 6, len(TISSUES)))
+    attenuation = tuple(float(a) for a in rng.exponential(0.25, len(TISSUES)))
+    return replace(examination, probe=probe, machine=machine, sweep=sweep), around, attenuation
 
 
 def frames_of(

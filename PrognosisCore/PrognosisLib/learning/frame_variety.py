@@ -72,6 +72,15 @@ def _sector(rng: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy(inside[None].astype(np.float32))
 
 
+def _blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    """A Gaussian blur of frames (t, j, i), sigma in pixels."""
+    offsets = torch.arange(-5, 6, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(image[:, None], (5,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel[None, None, None]), kernel[None, None, :, None])[:, 0]
+
+
 def _other_grays(image: torch.Tensor, rng: np.random.Generator, strength: float) -> torch.Tensor:
     """Another gray map, gain along the depth, sharpness and noise; alike in all frames but for the noise."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
@@ -80,6 +89,13 @@ def _other_grays(image: torch.Tensor, rng: np.random.Generator, strength: float)
     if rng.random() < 0.6:
         rows = F.interpolate(torch.randn((1, 1, 5), generator=generator), SHAPE[0], mode="linear")[0]
         image = image + 14.0 * strength * rows[..., None]
+    if rng.random() < 0.5 * strength:
+        start, reach = float(rng.uniform(20, 110)), float(rng.uniform(20, 90))
+        deeper = (torch.arange(SHAPE[0])[:, None] - start).clamp(min=0) / reach
+        image = image * torch.exp(-deeper) + float(rng.uniform(0, 26)) * (1 - torch.exp(-deeper))
+    if rng.random() < 0.4 * strength:
+        sigma = float(rng.uniform(0.4, 1.8))
+        image = _blurred(image, sigma)
     if rng.random() < 0.4 * strength:
         soft = F.avg_pool2d(F.pad(image[None], (1,) * 4, mode="replicate"), 3, stride=1)[0]
         image = image + float(rng.uniform(-0.9, 0.5)) * (image - soft)

@@ -36,6 +36,8 @@ class LiverState:
         capsule: brightness of the capsule where it is met at a right angle, dB over normal.
         irregular: 0..1, how much the capsule's brightness varies along it.
         walls: brightness of portal vein walls, dB over normal.
+        around: backscatter in dB, and around_attenuation in dB/cm/MHz, added to all other tissues by their codes; empty
+            where they are as usual.
     """
 
     backscatter: float = 0.0
@@ -44,6 +46,8 @@ class LiverState:
     capsule: float = 0.0
     irregular: float = 0.1
     walls: float = 0.0
+    around: tuple[float, ...] = ()
+    around_attenuation: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ def form_frame(
     coarse = medium.fields_at(points.reshape(probe.lines, -1, EVERY, 3).mean(axis=2))
     channels = {name: _along(values) for name, values in coarse.items()}
     tissue = resolve_tissue(medium, points, channels)
-    absorbed = ATTENUATION[tissue]
+    absorbed = _with(ATTENUATION, state.around_attenuation)[tissue]
     absorbed = np.where(tissue == CODES["liver"], np.float32(state.attenuation), absorbed)
     loss = np.cumsum(absorbed, axis=1) * np.float32(2 * probe.frequency * probe.step_mm / 10)
     backscatter = _backscatter(tissue, channels, state)
@@ -203,6 +207,11 @@ def to_gray(decibel: np.ndarray, machine: Machine) -> np.ndarray:
     """Gray values 0..1 of amplitudes in dB: a normal liver at 0 dB of gain lies at about two fifths."""
     share = (decibel + machine.gain) / machine.dynamic_range + 0.46
     return np.clip(share, 0, 1) ** np.float32(machine.gamma)
+
+
+def _with(table: np.ndarray, more: tuple[float, ...]) -> np.ndarray:
+    """A table of tissues with what is added to it."""
+    return table + np.asarray(more, np.float32) if more else table
 
 
 def _along(values: np.ndarray) -> np.ndarray:
@@ -234,7 +243,7 @@ def resolve_tissue(medium: Medium, points: np.ndarray, channels: dict[str, np.nd
 
 def _backscatter(tissue: np.ndarray, channels: dict[str, np.ndarray], state: LiverState) -> np.ndarray:
     """Backscatter in dB at every sample."""
-    out = BACKSCATTER[tissue] + UNEVEN[tissue] * channels["texture"]
+    out = _with(BACKSCATTER, state.around)[tissue] + UNEVEN[tissue] * channels["texture"]
     liver = tissue == CODES["liver"]
     out = np.where(liver, np.float32(state.backscatter) + np.float32(4.5 * state.texture) * channels["texture"], out)
     lung = tissue == CODES["lung"]

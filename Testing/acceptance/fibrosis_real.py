@@ -1,0 +1,65 @@
+"""The liver network, trained on simulation only, on real B-mode frames with an outline: Dice by frame and subject.
+
+python Testing/acceptance/fibrosis_real.py [BUNDLE]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from FibrosisVideoLib.networks.catalog import SEGMENTER, build_segmenter, load_bundle
+from PrognosisLib.bundles.backends import load_network
+from PrognosisLib.evaluation.estimates import bootstrap
+from PrognosisLib.evaluation.segmentation import dice
+from PrognosisLib.framewise.frames import keep_pieces, lattice_frames
+from PrognosisLib.framewise.lattice import FrameLattice, to_input
+from PrognosisLib.images.cine.screen import find_screen
+from PrognosisLib.systems import SYSTEMS
+
+sys.path.insert(0, str(Path(__file__).parent))
+from ultrasound_outlines import outlined_frames
+
+
+def overlaps(segment: Any) -> list[dict[str, Any]]:
+    """One row a frame; `segment` takes input (n, 1, j, i) to logits of the same shape."""
+    rows = []
+    for subject, cine, outline in outlined_frames():
+        screen = find_screen(cine)
+        lattice = FrameLattice.of(cine, screen)
+        _, gray = next(lattice_frames(cine, screen, lattice))
+        found = keep_pieces(segment(to_input(gray)[:, None])[0, 0] > 0)
+        truth = lattice(outline.astype(np.float32)) > 0.5
+        rows.append({"frame": cine.name, "subject": subject, "dice": round(dice(found, truth), 4)})
+    return rows
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean with a bootstrap over frames (there are few subjects), median, worst, and means by subject."""
+    values = np.array([row["dice"] for row in rows])
+    lower, upper = bootstrap(lambda chosen: float(values[chosen].mean()), np.arange(len(values)), 1000)
+    subjects = sorted({row["subject"] for row in rows})
+    return {
+        "n": len(values),
+        "subjects": len(subjects),
+        "dice_mean": round(float(values.mean()), 4),
+        "dice_lower": round(lower, 4),
+        "dice_upper": round(upper, 4),
+        "dice_median": round(float(np.median(values)), 4),
+        "dice_worst": round(float(values.min()), 4),
+        "by_subject": {
+            one: round(float(np.mean([row["dice"] for row in rows if row["subject"] == one])), 4) for one in subjects
+        },
+    }
+
+
+if __name__ == "__main__":
+    bundle = load_bundle(Path(sys.argv[1]) if len(sys.argv) > 1 else SYSTEMS["fibrosis"].default_bundle())
+    found = overlaps(load_network(bundle, SEGMENTER, build_segmenter, "cpu"))
+    for row in found:
+        print(row["frame"], row["dice"])
+    print(json.dumps(summary(found), indent=2))
