@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PrognosisLib.validation import BINARY, CONTINUOUS, QUALITY, Endpoint, Published, Score, Study, Subgroup
+from PrognosisLib.validation import BINARY, CONTINUOUS, QUALITY, Endpoint, Published, RiskModel, Score, Study, Subgroup
+
+from .outcomes import NAMES, cohort_of_rows, predictors_of_row
 
 PAPER = "Neuroradiology 2024, doi 10.1007/s00234-024-03298-y"
 ABOUT_107 = "about 107, of whom about 21 expanded (our inference from its percentages)"
@@ -77,5 +79,7 @@ STUDY = Study(
             ),
         ),
     ),
+    models=tuple(RiskModel(name, "expansion", predictors_of_row) for name in NAMES),
+    more_files=cohort_of_rows,
     notes=("Percentages after an accuracy are sensitivity and specificity.",),
 )

@@ -1,7 +1,8 @@
 """The three models of expansion (image, clinical, integrated): fitted on the simulated cohort, tested on another.
 
-All of it is learned from simulated outcomes (simulation/causes.py): whoever shows it says "simulated cohort". Reading
-and predicting need numpy only; fitting needs pandas and statsmodels.
+All of it is learned from simulated outcomes (simulation/causes.py): whoever shows it says "simulated cohort", unless
+the models were fitted anew to a user's own results (`prognosis train ich --from-results`). Reading and predicting need
+numpy only; fitting needs pandas and statsmodels.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 COHORT_NAME = "simulated hemorrhages"
 COHORT_FORMAT = "prognosis expansion cohort 1"
+COLUMNS = ("baseline_ml", "growth_ml")
 DL_SCORE = Predictor("dl_score", "DL score", "")
 CLINICAL = (
     Predictor("age", "Age", "years"),
@@ -62,6 +64,39 @@ def clinical_predictors(clinical: Mapping[str, Any]) -> dict[str, float]:
     if clinical.get("glucose") is not None:
         values["log_glucose"] = math.log(float(clinical["glucose"]))
     return values
+
+
+def predictors_of_row(row: Mapping[str, Any]) -> dict[str, float]:
+    """All predictors from a row of a results table with checked clinical values."""
+    score = row.get(DL_SCORE.name)
+    known = {} if score in (None, "") else {DL_SCORE.name: float(score)}
+    return {**known, **clinical_predictors(row)}
+
+
+def cohort_of_rows(rows: Sequence[Mapping[str, Any]], models: Mapping[str, Any]) -> dict[str, Any]:
+    """The "cohort" for other definitions of expansion, from the rows that taught the models.
+
+    Raises:
+        InputError: the table does not tell how much the hematomas grew.
+    """
+    from PrognosisLib.validation.table import Table
+
+    table, stored = Table(rows), models["integrated"]
+    growth = next((name for name in ("growth_ml", "growth") if name in table), None)
+    if growth is None or "hematoma_volume" not in table:
+        raise InputError(
+            "Models of expansion need the columns hematoma_volume and growth_ml (or growth, as measured), for other "
+            "definitions; add them to the results or the cohort."
+        )
+    names = [one["name"] for one in stored["predictors"]]
+    sizes = np.column_stack([table.numbers("hematoma_volume"), table.numbers(growth)])
+    found = [
+        {**dict(zip(COLUMNS, size, strict=True)), **predictors_of_row(row)}
+        for size, row in zip(sizes.tolist(), table.rows, strict=True)
+    ]
+    complete = [one for one in found if all(math.isfinite(one.get(name, math.nan)) for name in (*COLUMNS, *names))]
+    columns = {name: [float(f"{one[name]:.5g}") for one in complete] for name in (*COLUMNS, *names)}
+    return {"cohort": {"format": COHORT_FORMAT, "cohort": stored["cohort"], "columns": columns}}
 
 
 def model_at(name: str, models: Mapping[str, Mapping[str, Any]], definition: Definition) -> LogisticModel:

@@ -84,7 +84,8 @@ def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Pat
     """
     from PrognosisLib.systems import SYSTEMS
     from PrognosisLib.validation.cases import clinical_values
-    from PrognosisLib.validation.report import subject_of, write_validation
+    from PrognosisLib.validation.refitting import refit_sections
+    from PrognosisLib.validation.report import run_of, subject_of, write_validation
 
     from .endpoints import STUDY
     from .learning.validation import case_row, summarize
@@ -104,5 +105,7 @@ def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Pat
         slices += slabs
         simulated |= columns
     subject = subject_of(pipeline.bundle, cases, simulated, default_settings())
-    tables = {"cases.csv": rows, "slices.csv": slices}
-    return write_validation(output, STUDY, rows, subject, own=summarize(rows, slices), tables=tables)
+    run = run_of(subject)
+    extra = refit_sections(rows, STUDY, pipeline.bundle, run, system.clinical_fields)
+    own, tables = summarize(rows, slices), {"cases.csv": rows, "slices.csv": slices}
+    return write_validation(output, STUDY, rows, subject, own=own, tables=tables, extra=extra, run=run)

@@ -38,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     for name, text in (
         ("simulate", "write simulated patients: images, truth masks, clinical values, outcomes, cohort.csv"),
         ("train", "train a system's networks and risk models into a model bundle"),
-        ("evaluate", "compare a system's masks with the truth of a cohort"),
+        ("evaluate", "compare masks and predictions with the truth of a cohort, in a report"),
     ):
         one = commands.add_parser(name, help=text, description=text)
         one.add_argument("system", choices=sorted(SYSTEMS))
@@ -48,11 +48,17 @@ def make_parser() -> argparse.ArgumentParser:
             one.add_argument("--cases", type=int, default=1, metavar="N")
             one.add_argument("--seed", type=int, default=0, metavar="S")
         else:
-            one.add_argument("--cohort", type=Path, required=name == "evaluate", metavar="CSV")
+            one.add_argument("--cohort", type=Path, metavar="CSV")
         if name == "train":
             _add_training(one)
+            text = "fit the risk models alone to this table of a batch, without images"
+            one.add_argument("--from-results", type=Path, default=argparse.SUPPRESS, metavar="CSV", help=text)
+            text = "with --from-results: take everything else from this model bundle"
+            one.add_argument("--bundle", type=Path, default=argparse.SUPPRESS, metavar="DIR", help=text)
         if name == "evaluate":
-            one.add_argument("--bundle", type=Path, metavar="DIR")
+            text = "judge this table of a batch, without images"
+            one.add_argument("--results", type=Path, metavar="CSV", help=text)
+            one.add_argument("--bundle", type=Path, metavar="DIR", help="an own model bundle")
     return parser
 
 
@@ -154,18 +160,53 @@ def _run_system(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _workbench(arguments: argparse.Namespace) -> int:
-    """simulate, train and evaluate are the system's own: `<Module>Lib/workbench.py`."""
-    system = SYSTEMS[arguments.system]
+def _own(system: System) -> Any:
+    """The system's `workbench.py`."""
     if find_spec(f"{system.module}Lib.workbench") is None:
         raise InputError(
             f"{system.module} has no simulation, training or evaluation of its own; choose another system."
         )
-    workbench = system.library("workbench")
+    return system.library("workbench")
+
+
+def _workbench(arguments: argparse.Namespace) -> int:
+    """simulate, train and evaluate."""
+    system = SYSTEMS[arguments.system]
     options = {k: v for k, v in vars(arguments).items() if k not in ("command", "run", "system")}
-    for path in getattr(workbench, arguments.command)(**options):
+    work = {"simulate": _simulate, "train": _train, "evaluate": _evaluate}[arguments.command]
+    for path in work(system, **options):
         print(path)
     return DONE
+
+
+def _simulate(system: System, **options: Any) -> list[Path]:
+    return _own(system).simulate(**options)
+
+
+def _train(system: System, **options: Any) -> list[Path]:
+    """On images by the system's own `train`; on a table of results by the one of all systems."""
+    if "from_results" not in options:
+        if "bundle" in options:
+            raise InputError("--bundle is for --from-results; leave it out.")
+        return _own(system).train(**options)
+    from .validation.refit_bundle import refit_bundle
+
+    results, base = options.pop("from_results"), options.pop("bundle", None)
+    strange = sorted(set(options) - {"output", "cohort", "validation", "seed"})
+    if strange:
+        raise InputError(f"--{strange[0].replace('_', '-')} is for training on images; leave it out.")
+    return refit_bundle(system, results, base=base, command=["prognosis", *sys.argv[1:]], **options)
+
+
+def _evaluate(system: System, results: Path | None, cohort: Path | None, **options: Any) -> list[Path]:
+    """On images by the system's own `evaluate`; on a table of results by the one of all systems."""
+    if results is not None:
+        from .validation.from_results import evaluate_results
+
+        return evaluate_results(system, results, cohort=cohort, **options)
+    if cohort is None:
+        raise InputError("Name the cases: --cohort for images, or --results for the table of a batch.")
+    return _own(system).evaluate(cohort=cohort, **options)
 
 
 def _show_progress(fraction: float, message: str) -> None:

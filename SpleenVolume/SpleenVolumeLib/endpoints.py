@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from PrognosisLib.validation import BINARY, CONTINUOUS, QUALITY, SURVIVAL, Endpoint, Published, Score, Study, Subgroup
+from PrognosisLib.validation import (
+    BINARY,
+    CONTINUOUS,
+    QUALITY,
+    SURVIVAL,
+    Endpoint,
+    Published,
+    RiskModel,
+    Score,
+    Study,
+    Subgroup,
+)
+
+from .outcomes import groups_of_rows, predictors_of_row
 
 MUELLER = "Mueller et al., Eur Radiol 2022;32:6302-6313"
 SUBGROUPS = (Subgroup("sex", "Sex"), Subgroup("age", "Age", (65.0,), "years"), Subgroup("site", "Site"))
@@ -83,4 +96,9 @@ STUDY = Study(
             published=(Published("Spleen volume higher with decompensation", "p < 0.001", "327", MUELLER),),
         ),
     ),
+    models=(
+        RiskModel("survival", "survival", predictors_of_row),
+        RiskModel("decompensation", "decompensation", predictors_of_row),
+    ),
+    more_files=groups_of_rows,
 )

@@ -1,13 +1,14 @@
 """Survival and hepatic decompensation after TACE: models fitted on the simulated cohort, and how to use them.
 
 `fit_outcomes` makes the three JSON files of the bundle's models folder. All of it is learned from simulated patients
-(simulation.py): whoever shows it says "simulated cohort". Reading and predicting need numpy only.
+(simulation.py): whoever shows it says "simulated cohort", unless the models were fitted anew to a user's own results
+(`prognosis train spleen --from-results`). Reading and predicting need numpy only.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,7 @@ PREDICTORS = (
 )
 FOLLOW_UP_MONTHS = 60
 GROUPS_FORMAT = "prognosis survival groups 1"
+GROUP_COLUMNS = ("spleen_volume_ml", "survival_months", "died")
 GROUPS_STORED = 2000
 SMALLEST_GROUP = 20
 TEST_SEED_STEP = 1_000_003  # from the seed of the training cohort to that of the test cohort
@@ -59,6 +61,27 @@ def predictor_values(spleen_volume_ml: float, clinical: Mapping[str, Any]) -> di
     return values
 
 
+def predictors_of_row(row: Mapping[str, Any]) -> dict[str, float]:
+    """The same from a row of a results table with checked clinical values; {} without a spleen volume."""
+    volume = row.get("spleen_volume")
+    return {} if volume in (None, "") else predictor_values(float(volume), row)
+
+
+def groups_of_rows(rows: Sequence[Mapping[str, Any]], models: Mapping[str, Any]) -> dict[str, Any]:
+    """The "groups" for `group_curves`, from the rows that taught the models."""
+    from PrognosisLib.validation.table import Table
+
+    table, survival = Table(rows), models["survival"]
+    columns = np.array([table.numbers("spleen_volume"), table.numbers("survival_months"), table.event("died")])
+    known = columns[:, np.isfinite(columns).all(axis=0)][:, :GROUPS_STORED].round(1).tolist()
+    return {"groups": _stored_groups(known, survival["cohort"], survival["provenance"])}
+
+
+def _stored_groups(columns: Sequence[list[float]], cohort: Any, provenance: Any) -> dict[str, Any]:
+    about = {"format": GROUPS_FORMAT, "cohort": cohort, "provenance": provenance, "time_unit": "months"}
+    return {**about, **dict(zip(GROUP_COLUMNS, columns, strict=True))}
+
+
 # --- groups -----------------------------------------------------------------------------------------------------------
 
 
@@ -75,13 +98,13 @@ class GroupCurve(NamedTuple):
 
 
 def group_curves(cutoff_ml: float, groups: Mapping[str, Any]) -> dict[str, GroupCurve]:
-    """Survival of simulated patients with a spleen over ("high") and up to ("low") the cut-off, every half month.
+    """Survival of the cohort's patients with a spleen over ("high") and up to ("low") the cut-off, every half month.
 
     Args:
         groups: the "groups" part of `fit_outcomes`, as read from the bundle.
 
     Returns:
-        "high" and "low"; a group of fewer than 20 simulated patients is left out.
+        "high" and "low"; a group of fewer than 20 patients is left out.
 
     Raises:
         BundleError: `groups` is damaged.
@@ -95,8 +118,8 @@ def group_curves(cutoff_ml: float, groups: Mapping[str, Any]) -> dict[str, Group
 
 def _group_data(groups: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     try:
-        good = groups["format"] == GROUPS_FORMAT and groups["cohort"]["simulated"] is True
-        columns = [np.asarray(groups[key], float) for key in ("spleen_volume_ml", "survival_months", "died")]
+        good = groups["format"] == GROUPS_FORMAT and isinstance(groups["cohort"]["simulated"], bool)
+        columns = [np.asarray(groups[key], float) for key in GROUP_COLUMNS]
         good = good and len({one.shape for one in columns}) == 1 and columns[0].ndim == 1
     except (KeyError, TypeError, ValueError):
         good = False
@@ -180,13 +203,7 @@ def fit_outcomes(n: int = 10_000, seed: int = 2022, oracle_n: int = 200_000) -> 
         decompensation, performance={**tested, **_decompensation_figures(decompensation, unseen, bound)}
     )
     stored = train.head(GROUPS_STORED)
-    groups = {
-        "format": GROUPS_FORMAT,
-        "cohort": cohort,
-        "provenance": provenance,
-        "time_unit": "months",
-        **{key: stored[key].round(1).tolist() for key in ("spleen_volume_ml", "survival_months", "died")},
-    }
+    groups = _stored_groups([stored[key].round(1).tolist() for key in GROUP_COLUMNS], cohort, provenance)
     return {"survival": survival.to_dict(), "decompensation": decompensation.to_dict(), "groups": groups}
 
 

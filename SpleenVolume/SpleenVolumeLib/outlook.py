@@ -1,6 +1,6 @@
 """What a spleen volume may mean: the high or low group, published survival beside it, and modeled risks.
 
-The models were fitted on a simulated cohort and every row and curve that comes from them says so.
+Where the models were fitted on a simulated cohort, as those that ship were, every row and curve from them says so.
 """
 
 from __future__ import annotations
@@ -74,6 +74,9 @@ def risk_rows(
     cases = [predictor_values(end, clinical) for end in ends]
     rows = []
     for months in SURVIVAL_MONTHS:
+        if months > survival.times[-1]:
+            rows.append(_too_late_row(months, survival))
+            continue
         estimate, spread = _over(
             cases, lambda case, t=months: [float(v[0]) for v in survival.predict_survival(case, [t])]
         )
@@ -83,6 +86,12 @@ def risk_rows(
     label = "Hepatic decompensation within 3 months of TACE"
     rows.append(_model_row("decompensation_risk", label, estimate, spread, decompensation, cases[0], "auc"))
     return rows
+
+
+def _too_late_row(months: int, model: CoxModel) -> Measurement:
+    note = f"the model's cohort was followed for {model.times[-1]:.0f} months only"
+    label = f"Survival at {months} months"
+    return Measurement(f"survival_{months}_months", label, None, "%", note=note, group=RISK, simulated=model.simulated)
 
 
 def _over(
@@ -145,7 +154,7 @@ def survival_curves(
                 lower=curve.lower,
                 upper=curve.upper,
                 step=True,
-                simulated=True,
+                simulated=models["groups"]["cohort"]["simulated"],
                 **axes,
             )
         )
@@ -162,7 +171,7 @@ def summary(rows: Sequence[Measurement], flags: Sequence[Flag]) -> str:
     elif group is not None:
         sentences.append(f"No volume group: {group.note}.")
     survival, risk = found.get("survival_12_months"), found.get("decompensation_risk")
-    if survival is not None and risk is not None:
+    if survival is not None and survival.value is not None and risk is not None:
         source = f" ({SIMULATED}, research and teaching only)" if survival.simulated or risk.simulated else ""
         sentences.append(
             f"Modeled survival at 12 months {survival.value:.0f} %{_range(survival)}, decompensation after TACE "

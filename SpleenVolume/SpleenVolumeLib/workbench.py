@@ -18,7 +18,8 @@ from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case
 from PrognosisLib.simulation.anatomy import LABELS
 from PrognosisLib.validation.cases import clinical_values, cohort_columns, predictions_of
-from PrognosisLib.validation.report import subject_of, write_validation
+from PrognosisLib.validation.refitting import refit_sections
+from PrognosisLib.validation.report import run_of, subject_of, write_validation
 from PrognosisLib.volume import Volume
 
 from . import network
@@ -162,7 +163,7 @@ def judged_case(
         row |= values
     except InputError as error:
         row["error"] = str(error)
-    return {**row, **cohort_columns(case, row)}, simulated
+    return {**row, **cohort_columns(case, row, clinical)}, simulated
 
 
 def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -212,4 +213,7 @@ def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Pat
         rows.append(row)
         simulated |= columns
     subject = subject_of(pipeline.bundle, cases, simulated, default_settings())
-    return write_validation(output, STUDY, rows, subject, own=summarize(rows), tables={"cases.csv": rows})
+    run = run_of(subject)
+    extra = refit_sections(rows, STUDY, pipeline.bundle, run, system.clinical_fields)
+    tables = {"cases.csv": rows}
+    return write_validation(output, STUDY, rows, subject, own=summarize(rows), tables=tables, extra=extra, run=run)

@@ -84,7 +84,7 @@ def case_row(
         row["error"] = str(error)
     if "true_image_log_odds" in case.values:
         row["true_image_probability"] = expected_outcome(ImageCauses.from_row(case.values))
-    return {**row, **cohort_columns(case, row)}, slabs, simulated
+    return {**row, **cohort_columns(case, row, clinical)}, slabs, simulated
 
 
 def _measured(pipeline: ICHPipeline, image: Volume, found: Segmented, clinical: Mapping[str, Any]) -> Findings:

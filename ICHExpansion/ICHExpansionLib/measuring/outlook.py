@@ -1,6 +1,6 @@
 """The probability of expansion from three models side by side, and the summary line.
 
-The models were fitted on a simulated cohort and every row that comes from them says so.
+Where the models were fitted on a simulated cohort, as those that ship were, every row that comes from them says so.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PrognosisLib.errors import InputError
-from PrognosisLib.findings import Findings, Flag, Interval, Mask, Measurement
+from PrognosisLib.findings import SIMULATED, Findings, Flag, Interval, Mask, Measurement
 from PrognosisLib.risk import LogisticModel
 from PrognosisLib.slicewise.evidence import SliceEvidence, slab_areas
 from PrognosisLib.wording import result_text
@@ -91,10 +91,10 @@ def _model_row(
     published = f"published AUC {PUBLISHED[name]:.2f} in about 107 test patients (published, other data)"
     method = f"logistic model of growth {definition} until the follow-up, within about 24 h; {published}"
     key = f"{name}_expansion"
-    needs_score = name != "clinical"
+    needs_score, simulated = name != "clinical", bool(models[name]["cohort"]["simulated"])
     if needs_score and DL_SCORE.name not in values:
         lacks = NO_SCORE if has_hematoma else NO_HEMATOMA
-        return Measurement(key, title, None, "%", method=method, note=lacks, group=GROUP, simulated=True)
+        return Measurement(key, title, None, "%", method=method, note=lacks, group=GROUP, simulated=simulated)
     try:
         model = model_at(name, models, definition)
         used = known(values, model)
@@ -102,7 +102,7 @@ def _model_row(
             raise InputError(_lacks_clinical(model))
         chance, lower, upper = model.predict(used)
     except InputError as error:
-        return Measurement(key, title, None, "%", method=method, note=str(error), group=GROUP, simulated=True)
+        return Measurement(key, title, None, "%", method=method, note=str(error), group=GROUP, simulated=simulated)
     ends = Interval(100.0 * lower, 100.0 * upper)
     note = _figures(model) + model.note(used)
     return Measurement(key, title, 100.0 * chance, "%", ends, method, note, GROUP, simulated=model.simulated)
@@ -114,13 +114,14 @@ def _lacks_clinical(model: LogisticModel) -> str:
 
 
 def _figures(model: LogisticModel) -> str:
-    """AUC on the simulated test cohort, where the model is the stored one."""
+    """AUC on the test patients, where the model is the stored one."""
     figure = model.performance.get("auc")
     if not figure:
         return "refitted to this definition; "
     oracle = model.performance.get("auc_oracle", {}).get("value")
     best = f", best possible {oracle:.2f}" if oracle else ""
-    return f"AUC {figure['value']:.2f}{best} in {model.performance['test_n']} simulated patients; "
+    who = "simulated patients" if model.simulated else "patients"
+    return f"AUC {figure['value']:.2f}{best} in {model.performance['test_n']} {who}; "
 
 
 def summary(rows: Sequence[Measurement], flags: Sequence[Flag]) -> str:
@@ -134,7 +135,8 @@ def summary(rows: Sequence[Measurement], flags: Sequence[Flag]) -> str:
     for name in ("integrated", "image", "clinical"):
         row = found.measurement(f"{name}_expansion")
         if row is not None and row.value is not None:
-            text += f" Probability of expansion ({name} model): {result_text(row)}; simulated cohort."
+            label = f"; {SIMULATED}" if row.simulated else ""
+            text += f" Probability of expansion ({name} model): {result_text(row)}{label}."
             break
     growth = found.measurement("growth")
     if growth is not None and found.value("expansion") is not None:

@@ -47,7 +47,7 @@ def judged_rows(
             measured += stiffness_rows(reading, name, readout, MAIN_KPA)
         told, columns = predictions_of(Findings("stiffness", measurements=tuple(measured)))
         row |= told
-        rows.append({**row, **cohort_columns(case, row)})
+        rows.append({**row, **cohort_columns(case, row, values)})
         simulated |= columns
     return rows, simulated
 

@@ -59,6 +59,7 @@ class Bundle:
 
     def __init__(self, path: Path, metadata: dict[str, Any], sha256: str) -> None:
         self.path, self.metadata, self._sha256 = path, metadata, sha256
+        self._checks: dict[str, Any] = {}
 
     @classmethod
     def load(
@@ -92,7 +93,9 @@ class Bundle:
             _check_file(path / name, name, expected)
         _check_format(metadata, channels, classes)
         _check_networks(path, present, (channels, classes), layers, others or {})
-        return cls(path, metadata, sha256)
+        bundle = cls(path, metadata, sha256)
+        bundle._checks = {"channels": channels, "classes": classes, "layers": layers, "others": others}
+        return bundle
 
     def file(self, name: str) -> Path:
         """Path of a listed file, e.g. "models/fine.onnx"."""
@@ -128,6 +131,16 @@ class Bundle:
     def identity(self) -> dict[str, str]:
         """For the provenance; the SHA-256 is that of the metadata, which holds those of all files."""
         return {"name": self.metadata["name"], "version": self.metadata["version"], "sha256": self._sha256}
+
+    def copy_with(self, folder: Path, metadata: Mapping[str, Any], files: Mapping[str, str]) -> Bundle:
+        """A bundle of the same files but for those given (by path, as text), verified as this one was.
+
+        Raises:
+            BundleError: what `Bundle.load` would say of it; nothing was written.
+        """
+        mine = {name: self.path / name for name in self.metadata["files"]}
+        told = {key: value for key, value in metadata.items() if key != "files"}
+        return write_bundle(folder, told, {**mine, **files}, **self._checks)
 
 
 def image_format(modality: str, channels: Sequence[str], multiple: int, value_range: Sequence[float]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from .estimates import Z_95, Comparison, Estimate, bootstrap, bootstrap_draws, c
 MOST_PAIRED = 4000  # patients whose pairs are held at once, which makes a bootstrap many times faster
 
 
-def _concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> float:
+def concordance(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> float:
     """Harrell's C-index; NaN where no two patients can be compared."""
     from lifelines.utils import concordance_index
 
@@ -28,7 +28,7 @@ def _resampled(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> Callabl
     """What gives the C-index of rows (indexes, with repetitions)."""
     n = len(time)
     if n > MOST_PAIRED:
-        return lambda rows: _concordance(time[rows], event[rows], risk[rows])
+        return lambda rows: concordance(time[rows], event[rows], risk[rows])
     # A row dies before or while a column is followed: such pairs are compared, and right if its risk is higher.
     earlier = (time[:, None] < time[None, :]) | ((time[:, None] == time[None, :]) & (event[None, :] == 0))
     compared = ((event[:, None] == 1) & earlier).astype(np.float32)
@@ -56,7 +56,7 @@ def c_index(
         InputError: values that are not finite, or no two patients that can be compared.
     """
     time, event, risk = checked_survival(time, event, risk)
-    value = _concordance(time, event, risk)
+    value = concordance(time, event, risk)
     if np.isnan(value):
         raise InputError("a C-index needs at least two patients who can be compared; there are no events to rank.")
     groups = np.arange(len(time)) if patients is None else np.asarray(patients)
@@ -76,7 +76,7 @@ def compare_c_index(
     time, event, first, second = checked_survival(time, event, first, second)
     groups = np.arange(len(time)) if patients is None else np.asarray(patients)
 
-    value = _concordance(time, event, first) - _concordance(time, event, second)
+    value = concordance(time, event, first) - concordance(time, event, second)
     if np.isnan(value):
         raise InputError("a C-index needs at least two patients who can be compared; there are no events to rank.")
     of_first, of_second = (

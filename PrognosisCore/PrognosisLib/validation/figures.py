@@ -52,7 +52,7 @@ def roc_figure(curves: Sequence[tuple[str, Roc]], title: str) -> Figure:
     for number, (label, curve) in enumerate(curves):
         look = {**_look(number), "linewidth": 1.8, "zorder": 3}
         axes.plot(curve.false_positives, curve.sensitivity, label=_wrapped(label, 90), **look)
-    _dress(axes, "", "1 − specificity", "Sensitivity")
+    _dress(axes, "1 − specificity", "Sensitivity")
     _headline(figure, title, 58)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     _legend(figure, axes, columns=1)
@@ -83,12 +83,12 @@ def calibration_figure(
         x = np.array([one.expected for one in groups])
         y, low, high = np.array([one.observed for one in groups]).T
         axes.errorbar(x, y, [y - low, high - y], fmt="o", color=BLUE, markersize=3.5, linewidth=1, zorder=3)
-        _dress(axes, "", "", "Observed share" if column == 0 else "")
+        _dress(axes, "", "Observed share" if column == 0 else "")
         axes.set_title(_wrapped(label, 44), fontsize=NORMAL, color=INK, loc="left", parse_math=False)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         below = figure.add_subplot(grid[2 * row + 1, column], sharex=axes)
         below.hist(predicted, bins=np.linspace(0, 1, 41), color=GRAY)
-        _dress(below, "", "Predicted probability", "Patients" if column == 0 else "")
+        _dress(below, "Predicted probability", "Patients" if column == 0 else "")
     _headline(figure, title, 78 if columns > 1 else 50)
     return figure
 
@@ -104,7 +104,8 @@ def decision_figure(curves: Sequence[tuple[str, NetBenefit]], title: str) -> Fig
     best = max(float(np.nanmax(curve.model)) for _, curve in curves)
     best = max(best, float(curves[0][1].treat_all[0]), 0.01)
     axes.set(xlim=(thresholds[0], thresholds[-1]), ylim=(-0.25 * best, 1.1 * best))
-    _dress(axes, title, "Threshold probability (%)", "Net benefit")
+    _dress(axes, "Threshold probability (%)", "Net benefit")
+    _headline(figure, title)
     _legend(figure, axes)
     return figure
 
@@ -128,7 +129,8 @@ def survival_figure(
         axes.fill_between(
             curve.times, curve.lower, curve.upper, step="post", color=look["color"], alpha=0.15, linewidth=0
         )
-    _dress(axes, title, time_label, "Survival")
+    _dress(axes, time_label, "Survival")
+    _headline(figure, title)
     axes.set(xlim=(0, last), ylim=(0, 1.02))
     if note:
         axes.text(0.02, 0.04, note, transform=axes.transAxes, fontsize=SMALL, color=INK, parse_math=False)
@@ -191,7 +193,7 @@ def agreement_figure(panels: Sequence[tuple[str, np.ndarray, np.ndarray, Agreeme
                 va="center",
                 annotation_clip=False,
             )
-        _dress(axes, "", f"Mean of both ({unit})", f"Found − true ({unit})" if number % columns == 0 else "")
+        _dress(axes, f"Mean of both ({unit})", f"Found − true ({unit})" if number % columns == 0 else "")
         axes.set_title(_wrapped(label, 44), fontsize=NORMAL, color=INK, loc="left", parse_math=False)
     _headline(figure, title)
     return figure
@@ -222,7 +224,8 @@ def spread_figure(columns: Sequence[tuple[str, np.ndarray]], title: str, y_label
         shown = rng.permutation(len(values))[:MOST_POINTS]
         aside = number + 0.32 + rng.uniform(-0.08, 0.08, len(shown))
         axes.scatter(aside, values[shown], s=8, color=color, alpha=0.6, linewidths=0)
-    _dress(axes, title, "", y_label)
+    _dress(axes, "", y_label)
+    _headline(figure, title)
     wide = max(12, 72 // len(columns))
     names = [f"{_wrapped(label, wide)}\nn = {len(values)}" for label, values in columns]
     axes.set_xticks(range(len(columns)), names)
@@ -247,9 +250,7 @@ def _wrapped(text: str, width: int = WRAP) -> str:
     return textwrap.fill(text, width).lstrip("_")
 
 
-def _dress(axes: Axes, title: str, x_label: str, y_label: str) -> None:
-    if title:
-        axes.set_title(_wrapped(title, 78), fontsize=TITLE, color=INK, loc="left", parse_math=False)
+def _dress(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_xlabel(x_label, fontsize=NORMAL, color=INK, parse_math=False)
     axes.set_ylabel(y_label, fontsize=NORMAL, color=INK, parse_math=False)
     axes.tick_params(labelsize=SMALL, colors=INK)
