@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 SEGMENTER, FILM, FRAMES_LSTM, FRAMES = "liver", "film", "frames-lstm", "frames"
 ENCODER_OF = {"3d": FILM, "lstm": FRAMES_LSTM, "2d": FRAMES}  # by key of labels.MODELS
 LIVER_WIDTHS = (16, 32, 64, 96)
-FRAME_WIDTHS = (24, 48, 64)
-FILM_WIDTHS = (16, 32, 64)
+FRAME_WIDTHS = FILM_WIDTHS = (16, 32, 64)
 LSTM_UNITS = 32
 
 

@@ -51,12 +51,15 @@ class FrameEncoder(nn.Module):
         super().__init__()
         first, second, third = widths
         self.stem = nn.Conv2d(2, first, 4, stride=2, padding=1)
-        self.blocks = nn.ModuleList([Block(first, first), Block(second, second), Block(third, third)])
-        self.down = nn.ModuleList([nn.Conv2d(first, second, 2, stride=2), nn.Conv2d(second, third, 2, stride=2)])
+        self.norm = nn.BatchNorm2d(first)
+        self.down = nn.ModuleList(
+            [nn.Conv2d(first, second, 3, stride=2, padding=1), nn.Conv2d(second, third, 3, stride=2, padding=1)]
+        )
+        self.blocks = nn.ModuleList([Block(second, second), Block(third, third)])
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        cells = self.blocks[0](self.stem(image))
-        for down, block in zip(self.down, self.blocks[1:], strict=True):
+        cells = torch.relu(self.norm(self.stem(image)))
+        for down, block in zip(self.down, self.blocks, strict=True):
             cells = block(down(cells))
         weight = F.max_pool2d(F.avg_pool2d(image[:, 1:], CELL), 3, stride=1, padding=1)
         pooled = (weight * cells).sum(dim=(2, 3)) / (weight.sum(dim=(2, 3)) + SMALLEST_SUM)
