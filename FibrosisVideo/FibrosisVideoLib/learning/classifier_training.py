@@ -23,7 +23,7 @@ from ..networks.heads import Head, LinearHead, RecurrentHead
 from ..networks.lattice import WINDOW
 from ..simulation.causes import SIGNS
 
-FRAMES_PER_STEP = 128
+FRAMES_PER_STEP = 64
 SIGNS_WEIGHT = 0.5
 START_THRESHOLDS = (-1.3, -0.2, 0.7, 1.5)
 # Of the simulated population: the losses of all signs weigh alike.
