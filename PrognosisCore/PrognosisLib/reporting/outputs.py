@@ -23,7 +23,7 @@ SEGMENTATION, TABLE, PROVENANCE = "segmentation.seg.nrrd", "results.csv", "prove
 REPORT, SCENE, PICTURE = "report.html", "scene.mrb", "picture.png"
 ALL_FILES = (SEGMENTATION, TABLE, PROVENANCE, REPORT, SCENE)
 PICTURE_DPI = 100  # small files: a batch has thousands of them
-VERSIONS_OF = ("numpy", "SimpleITK", "onnxruntime", "torch", "vtk", "slicer-core")
+VERSIONS_OF = ("numpy", "SimpleITK", "onnxruntime", "opencv-python-headless", "torch", "vtk", "slicer-core")
 
 
 def provenance_of(result: Result, bundle: Bundle, sources: Mapping[str, Path], clinical: Mapping[str, Any]) -> dict:
@@ -56,6 +56,8 @@ def write_outputs(
     files: Collection[str] = ALL_FILES,
 ) -> list[Path]:
     """Write the files that are asked for: the segmentation where there is one, table, provenance, report, scene.
+
+    The report of a cine has a film beside it; see cine_file.py.
 
     Args:
         files: names of them; also "picture.png", the report's first picture, where there may be one.
