@@ -28,15 +28,15 @@ class TemporaryNodes:
             self._nodes += new
 
     def remove(self) -> None:
-        """Removes them, those that others refer to last; does nothing for nodes that are gone already."""
-        nodes, self._nodes = self._nodes, []
-        slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
-        try:
-            for node in reversed(nodes):
-                if slicer.mrmlScene.IsNodePresent(node):
-                    slicer.mrmlScene.RemoveNode(node)
-        finally:
-            slicer.mrmlScene.EndState(slicer.mrmlScene.BatchProcessState)
+        """Removes them, those that others refer to last; does nothing for nodes that are gone already.
+
+        Browsers go first: one whose volume is removed makes a new one.
+        """
+        nodes, self._nodes = self._nodes[::-1], []
+        nodes.sort(key=lambda node: not node.IsA("vtkMRMLSequenceBrowserNode"))
+        for node in nodes:
+            if slicer.mrmlScene.IsNodePresent(node):
+                slicer.mrmlScene.RemoveNode(node)
 
 
 def _all() -> list[Any]:

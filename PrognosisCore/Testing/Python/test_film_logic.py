@@ -290,3 +290,41 @@ def test_a_worker_that_fails_leaves_the_scene_as_it_was(logic, monkeypatch):
     with pytest.raises(WorkerError, match=r"t0 of 50 x 40 x 6 pixels and frames"):
         logic.process(film.volume)
     assert film.browser.GetNumberOfSynchronizedSequenceNodes(True) == 1
+
+
+# --- many films -------------------------------------------------------------------------------------------------------
+
+
+def names_of(of) -> list[tuple[str, str]]:
+    nodes = [of.GetNthNode(index) for index in range(of.GetNumberOfNodes())]
+    return [(node.GetID(), node.GetName()) for node in nodes]
+
+
+@pytest.mark.parametrize("in_slicer", [False, True], ids=["command", "Slicer's scene"])
+def test_a_folder_of_films_is_a_batch(files, tmp_path, host_scene, monkeypatch, in_slicer):
+    from PrognosisLib import headless
+    from PrognosisLib.batch import start_batch, wait
+    from PrognosisLib.systems import find_system
+
+    monkeypatch.setattr(headless, "isRunningInSlicer", lambda: in_slicer)
+    cohort = tmp_path / "cohort"
+    for case, name, role in (("a", "t0", "t0"), ("a", "t1", "t1"), ("b", "t1", "t0")):
+        (cohort / case).mkdir(parents=True, exist_ok=True)
+        shutil.copy(files[name], cohort / case / f"{role}.dcm")
+    rows = [("case", "t0", "t1"), ("a", "a/t0.dcm", "a/t1.dcm"), ("b", "b/t0.dcm", "")]
+    (cohort / "cohort.csv").write_text("".join(f"{','.join(row)}\n" for row in rows))
+    before = names_of(host_scene)
+    summary = wait(start_batch(find_system("bright"), cohort / "cohort.csv", tmp_path / "out"))
+    assert (summary.done, summary.failed) == (2, 0)
+    with (tmp_path / "out" / "results.csv").open(newline="") as stream:
+        found = {row["case"]: row for row in csv.DictReader(stream)}
+    assert float(found["a"]["area"]) == pytest.approx(AREA * 5 / 6)
+    assert (found["a"]["frames"], found["a"]["later"], found["b"]["frames"]) == ("6", "4", "4")
+    for case in "ab":
+        names = {path.name for path in (tmp_path / "out" / "cases" / case).iterdir()}
+        assert names == {"segmentation.seg.nrrd", "results.csv", "provenance.json", "picture.png"}
+    if in_slicer:
+        assert names_of(host_scene) == before
+    # A folder's cines are its cases, too: one for each file with several frames.
+    again = wait(start_batch(find_system("bright"), cohort, tmp_path / "third"))
+    assert again.cases == 3
