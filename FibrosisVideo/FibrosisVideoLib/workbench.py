@@ -57,6 +57,7 @@ def train(
     from .learning.cases import load, simulate_cines, simulate_views
     from .learning.fitting import chances_of, fit_models
     from .learning.liver_training import train_segmenter
+    from .learning.own_cohort import own_cines
     from .learning.packing import write_fibrosis_bundle
     from .learning.scoring import score_cines
     from .learning.teaching import liver_figures, teach
@@ -66,21 +67,23 @@ def train(
     work = output.with_name(output.name + "-training")
     liver_steps = round(5.5 * steps)
     files = simulate_cines(work / "simulated", range(seed, seed + simulated), CINES_EACH)
-    tests = simulate_cines(work / "tests", range(seed + TEST_SEED, seed + TEST_SEED + risk_patients))
     views = simulate_views(work / "views", range(seed + VIEWS_SEED, seed + VIEWS_SEED + max(1, simulated // 3)))
     shown = ([load(file) for file in group] for group in (files, views))
     segmenter = train_segmenter(*shown, work / "liver", liver_steps, seed)
+    if cohort is None:
+        taught, own = teach(files, segmenter, work / "taught"), 0
+    else:
+        taught, kept, values = own_cines(cohort, validation, segmenter)
+        own = len(taught)
+    fitted = fit_models(taught, work, steps, seed)
+    tests = simulate_cines(work / "tests", range(seed + TEST_SEED, seed + TEST_SEED + risk_patients))
     unseen = teach(tests, segmenter, work / "taught")
     measured: dict[str, Any] = {"liver": liver_figures(tests, unseen)} if tests else {}
-    oracle: np.ndarray | None = np.array([load(file).truth["true_significant"] for file in tests])
-    clinical = [load(file).truth["clinical"] for file in tests]
-    taught, own = teach(files, segmenter, work / "taught"), 0
-    if cohort is not None:
-        from .learning.own_cohort import own_cines
-
-        taught, unseen, clinical = own_cines(cohort, validation, segmenter)
-        own, oracle = len(taught), None
-    fitted = fit_models(taught, work, steps, seed)
+    if cohort is None:
+        truths = [load(file).truth for file in tests]
+        oracle, clinical = np.array([one["true_significant"] for one in truths]), [one["clinical"] for one in truths]
+    else:
+        unseen, oracle, clinical = kept, None, values
     scored = {model: score_cines(fitted.classifiers[model], unseen) for model in MODELS}
     chances = {model: chances_of(fitted.readouts[model], scored[model]) for model in MODELS}
     measured |= measure(fitted, taught, unseen, chances, oracle, clinical)
