@@ -47,7 +47,7 @@ def find_in_folder(system: System, root: Path) -> Iterator[int]:
     """The cases in a folder and its subfolders, as `cases.find_cases` has it."""
     seen, cases, broken = 0, [], []
     series: dict[str, _Series] = {}
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=lambda error: broken.append(Path(error.filename).name)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         names = sorted(name for name in names if not name.startswith("."))
         stems = {name: _stem(system, name) for name in names}
@@ -68,7 +68,7 @@ def find_in_folder(system: System, root: Path) -> Iterator[int]:
             f"'{root}' holds no image for {system.module} ({kinds}); name the files after the inputs, as in "
             f"CASE/{system.roles[0].name}.nii.gz, or give a CSV."
         )
-    notices = [f"{len(broken)} files are damaged or may not be read, such as '{broken[0]}'."] if broken else []
+    notices = [f"Damaged, or may not be read: {len(broken)} files or folders, such as '{broken[0]}'."] if broken else []
     return Found(_numbered(cases), root, notices)
 
 

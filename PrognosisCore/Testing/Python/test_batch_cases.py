@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import string
 from collections.abc import Mapping
 from dataclasses import replace
@@ -262,7 +263,7 @@ def test_damaged_files_are_counted_and_stop_nothing(tmp_path: Path):
     path = tmp_path / "A" / "003.dcm"
     path.write_bytes(path.read_bytes()[:132] + b"\xff" * 60)
     found = find(SPLEEN, tmp_path)
-    assert found.notices == ["1 files are damaged or may not be read, such as '003.dcm'."]
+    assert found.notices == ["Damaged, or may not be read: 1 files or folders, such as '003.dcm'."]
     whole = by_name(found)
     assert list(whole) == ["A", "B"]
     read_volume(whole["B"].images["ct"], "CT", whole["B"].series["ct"])
@@ -281,6 +282,21 @@ def test_ultrasound_films_of_a_tree_are_cases(tmp_path: Path):
         "A/clip": {"cine": str(tmp_path / "A" / "clip.dcm")},
         "B/IM1": {"cine": str(tmp_path / "B" / "IM1")},
     }
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    touch(tmp_path, "a/ct.nii", "secret/ct.nii")
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = find(SPLEEN, tmp_path)
+    assert list(by_name(found)) == ["a"]
+    assert found.notices == ["Damaged, or may not be read: 1 files or folders, such as 'secret'."]
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path):

@@ -24,6 +24,7 @@ from PrognosisLib.batch.review import Counts, Review, read_decisions, write_page
 from PrognosisLib.errors import InputError, WorkerError
 from PrognosisLib.findings import Findings, Flag, Interval, Measurement
 from PrognosisLib.systems import SYSTEMS
+from PrognosisLib.wording import duration_text
 
 
 def findings(**values: object) -> Findings:
@@ -172,6 +173,11 @@ def test_a_value_of_the_cohort_does_not_hide_one_of_the_system(tmp_path: Path):
     table.add("a")
     (row,) = rows_of(tmp_path / "results.csv")
     assert (row["size"], row["cohort_size"], row["flags"], row["cohort_flags"]) == ("1.0", "7", "cut", "mine")
+
+
+def test_durations_are_told_as_a_person_says_them():
+    told = [duration_text(seconds) for seconds in (0.2, 4.4, 89, 91, 5000, 5401, 36000, 400_000)]
+    assert told == ["1 s", "4 s", "89 s", "2 min", "83 min", "1.5 h", "10 h", "111 h"]
 
 
 # --- lock -------------------------------------------------------------------------------------------------------------
@@ -366,6 +372,8 @@ def test_the_page_counts_and_saves_what_the_command_takes_over(batch: Path, tmp_
     assert told.returncode == 0, told.stderr
     counts, ((name, content),), (kept,) = json.loads(told.stdout)
     assert counts == "Accepted 1 of 1 (100.0 %); not reviewed 3; failed 1"
-    assert json.loads(kept) == {"a": {"decision": "accepted", "comment": 'says "so"'}}
+    made = {"decision": "accepted", "comment": 'says "so"'}
+    before = json.dumps({"decision": "", "comment": ""}, separators=(",", ":"))
+    assert json.loads(kept) == {"a": {**made, "base": before}}
     (tmp_path / name).write_text(content)
     assert read_decisions(tmp_path / name) == {"a": ("accepted", 'says "so"')}
