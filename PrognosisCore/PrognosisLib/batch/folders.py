@@ -52,15 +52,16 @@ def find_in_folder(system: System, root: Path) -> Iterator[int]:
         names = sorted(name for name in names if not name.startswith("."))
         stems = {name: _stem(system, name) for name in names}
         cases += _files(system, root, Path(folder), {name: stem for name, stem in stems.items() if stem is not None})
-        for name in (name for name, stem in stems.items() if stem is None):
+        others = [name for name, stem in stems.items() if stem is None]
+        seen += len(names) - len(others)
+        yield seen
+        for name in others:
             try:
                 _collect(Path(folder, name), series)
             except (InputError, OSError):
                 broken.append(name)
             seen += 1
             yield seen
-        seen += len(names)
-        yield seen
     cases += _dicom_cases(system, root, list(series.values()))
     if not cases:
         kinds = ", ".join(dict.fromkeys(role.title for role in system.roles))

@@ -299,6 +299,11 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pyte
     assert found.notices == ["Damaged, or may not be read: 1 files or folders, such as 'secret'."]
 
 
+def test_it_tells_how_many_files_it_has_looked_at(tmp_path: Path):
+    touch(tmp_path, "a.nii", "b.txt", "c/d.nii", "c/e", "c/f")
+    assert [*find_cases(SPLEEN, tmp_path)] == [1, 2, 3, 4, 5]
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match=r"holds no image for SpleenVolume \(CT\)"):
         find(SPLEEN, tmp_path)
