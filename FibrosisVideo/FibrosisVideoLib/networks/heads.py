@@ -99,15 +99,18 @@ def head_from_dict(data: Mapping[str, Any]) -> Head:
     arrays = {
         name: np.array(data[name], float) for name in ("inward", "recurrent", "offset", "weights") if name in data
     }
-    if not all(np.isfinite(one).all() for one in arrays.values()):
-        raise ValueError("a weight is not finite")
-    if data["kind"] == "linear":
-        return LinearHead(arrays["weights"], float(data["bias"]))
-    size = len(arrays["weights"])
-    good = arrays["inward"].shape[0] == 4 * size and arrays["recurrent"].shape == (4 * size, size)
-    if data["kind"] != "recurrent" or not good or arrays["offset"].shape != (4 * size,):
+    bias, size = float(data["bias"]), len(arrays["weights"])
+    shapes = {"weights": (size,)}
+    if data["kind"] == "recurrent":
+        features = np.shape(arrays["inward"])[-1]
+        shapes |= {"inward": (4 * size, features), "recurrent": (4 * size, size), "offset": (4 * size,)}
+    elif data["kind"] != "linear":
+        raise ValueError("this kind of head is not known")
+    if size == 0 or {name: one.shape for name, one in arrays.items()} != shapes:
         raise ValueError("the shapes of a head do not fit")
-    return RecurrentHead(**arrays, bias=float(data["bias"]))
+    if not all(np.isfinite(one).all() for one in (*arrays.values(), bias)):
+        raise ValueError("a weight is not finite")
+    return LinearHead(bias=bias, **arrays) if data["kind"] == "linear" else RecurrentHead(bias=bias, **arrays)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -160,6 +160,17 @@ def test_the_surroundings_can_be_changed_without_the_liver():
     assert level(band(found, 30, 80)) - level(band(plain, 30, 80)) == pytest.approx(-2 * 3.5 * 2 * 0.3, abs=0.3)
 
 
+def test_the_surroundings_can_be_made_even():
+    inside = layered(("bowel", 2), texture=[1.0, 1.0])
+    plain, even = (frame(inside, state=LiverState(even_around=part)).decibel for part in (0.0, 1.0))
+    assert snr(plain) < 1.6
+    assert snr(even) == pytest.approx(RAYLEIGH_SNR, rel=0.06)
+    assert level(plain) - level(even) == pytest.approx(TISSUES["bowel"].uneven, abs=1.0)
+    liver = layered(("liver", 2), texture=[1.0, 1.0])
+    states = (LiverState(texture=0.5, even_around=part) for part in (0.0, 1.0))
+    assert np.array_equal(*(frame(liver, state=state).decibel for state in states))
+
+
 def test_lost_contact_darkens_the_lines_of_one_side():
     contact = frame(homogeneous(), replace(BARE, contact=(20.0, 0.0)))
     apart = contact.decibel - frame(homogeneous()).decibel

@@ -183,41 +183,54 @@ def signed_distance(inside: np.ndarray, step_mm: float | tuple[float, float, flo
     return gaussian_filter(np.clip(out, -FAR, FAR).astype(np.float32), 0.8)
 
 
+AIR_HU = -125  # where BTCV's values are cut off
+RIM = 2  # voxels of air that are put around the image
+WALL_MM = 35.0  # of a real anatomy's abdominal wall, at most
 # Labels of the BTCV set (Synapse syn3193805) as tissues.
 BTCV_TISSUES = {
     1: "spleen", 2: "kidney", 3: "kidney", 4: "fluid", 5: "bowel", 6: "liver", 7: "stomach", 8: "blood", 9: "blood",
     10: "blood", 11: "pancreas", 12: "deep fat", 13: "deep fat",
 }  # fmt: skip
+HOLLOW = (5, 7)  # of these labels, those that may hold gas
 
 
 def medium_from_ct(ct: np.ndarray, labels: np.ndarray, matrix: np.ndarray, seed: int) -> Medium:
     """A real anatomy: tissues from HU where no organ is labeled.
 
+    The grid gets a rim of air in the plane, so that a body that touches the image's sides ends there, too.
+
     Args:
-        ct: HU (k, j, i); clipped values will do.
+        ct: HU (k, j, i), k along the body; clipped values will do.
         labels: of BTCV_TISSUES.
         matrix: 4x4, from (i, j, k, 1) to mm; the frame may be any in which the probe is placed, too.
         seed: of the texture.
     """
+    rim = ((0, 0), (RIM, RIM), (RIM, RIM))
+    outside, lung, gas = (np.pad(one, rim) for one in _air(ct, labels))
+    ct, labels = np.pad(ct, rim, constant_values=AIR_HU), np.pad(labels, rim)
+    outside[:, :RIM] = outside[:, -RIM:] = outside[:, :, :RIM] = outside[:, :, -RIM:] = True
+    matrix = matrix.astype(float)
+    matrix[:3, 3] -= RIM * (matrix[:3, 0] + matrix[:3, 1])
+    grid, step = Grid(ct.shape, matrix), tuple(np.linalg.norm(matrix[:3, :3], axis=0)[::-1])
     tissue = np.full(ct.shape, CODES["deep fat"], np.uint8)
-    tissue[ct < -115] = CODES["outside"]
     tissue[ct > -20] = CODES["muscle"]
     tissue[ct > 180] = CODES["bone"]
     for label, name in BTCV_TISSUES.items():
         tissue[labels == label] = CODES[name]
-    step = tuple(np.linalg.norm(matrix[:3, :3], axis=0)[::-1])
-    air = _lung_and_gas(tissue, ct, step)
-    grid = Grid(ct.shape, matrix)
-    wall = signed_distance(np.isin(tissue, [CODES["outside"]]) & ~air, step)
-    tissue[air] = CODES["lung"]
+    for name, where in (("outside", outside), ("lung", lung), ("gas", gas)):
+        tissue[where] = CODES[name]
+    # the wall ends in front of the first organ
+    organs = signed_distance((labels > 0) | lung | gas, step)
+    wall = np.minimum(WALL_MM - signed_distance(outside, step), organs - 1)
+    tissue[(tissue == CODES["deep fat"]) & (wall > 0)] = CODES["fat"]
     fields = np.stack(
         [
             signed_distance(labels == 6, step),
             signed_distance(labels == 10, step),
             signed_distance(np.isin(labels, (4, 9)), step),
-            signed_distance(air, step),
+            signed_distance(lung, step),
             signed_distance(tissue == CODES["bone"], step),
-            35.0 - wall,
+            wall,
             texture_field(np.random.default_rng([seed, 51]), grid),
         ],
         axis=-1,
@@ -225,10 +238,32 @@ def medium_from_ct(ct: np.ndarray, labels: np.ndarray, matrix: np.ndarray, seed:
     return Medium(grid, tissue, np.clip(fields, -FAR, FAR).astype(np.float32))
 
 
-def _lung_and_gas(tissue: np.ndarray, ct: np.ndarray, step) -> np.ndarray:
-    """Air that does not reach the sides of the image: lung and bowel gas, bool."""
-    from scipy.ndimage import label
+def _air(ct: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Air around the body, lung, and gas in the bowel: bool (k, j, i) each.
 
-    regions, _count = label(ct < -115)
-    around = np.unique(np.concatenate([regions[:, [0, -1], :].ravel(), regions[:, :, [0, -1]].ravel()]))
-    return (regions > 0) & ~np.isin(regions, around)
+    Single dark voxels are noise in fat. Air with tissue on both sides of most of it is inside, also where the image's
+    side cuts it; lung is what reaches the end of the scan that has more of it.
+    """
+    from scipy.ndimage import binary_dilation, label, mean, uniform_filter
+
+    dark = uniform_filter(np.maximum(ct, AIR_HU).astype(np.float32), 3) < AIR_HU + 5
+    air = binary_dilation(dark, np.ones((3, 3, 3), bool)) & (ct < AIR_HU + 10) & np.isin(labels, (0, *HOLLOW))
+    regions, count = label(air)
+    pieces, _ = label(~air)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    body = pieces == sizes.argmax()  # without the table
+    inside = np.concatenate([[False], mean(_between(body, 1) | _between(body, 2), regions, range(1, count + 1)) > 0.5])
+    inner = inside[regions]
+    end = max((0, -1), key=lambda one: np.count_nonzero(inner[one]))
+    is_lung = np.zeros(count + 1, bool)
+    is_lung[np.unique(regions[end])] = True
+    lung = inner & is_lung[regions]
+    return air & ~inner, lung, inner & ~lung
+
+
+def _between(body: np.ndarray, axis: int) -> np.ndarray:
+    """Where there is body on both sides along an axis."""
+    before = np.logical_or.accumulate(body, axis=axis)
+    after = np.flip(np.logical_or.accumulate(np.flip(body, axis), axis=axis), axis)
+    return before & after
