@@ -40,7 +40,10 @@ def best_survival_cutoff(
     seed: int = 0,
     smallest_share: float = SMALLEST_SHARE,
 ) -> BestCutoff:
-    """The cut-off with the largest log-rank statistic."""
+    """The cut-off with the largest standardized sum of log-rank scores.
+
+    With a strong effect it may lie beside that of the largest log-rank chi-squared, whose variance is another.
+    """
     time, event, score = checked_survival(time, event, score)
     if event.sum() < 2:
         raise InputError("a best cut-off needs at least two events.")

@@ -29,15 +29,17 @@ def evaluate_results(
     """
     study = study_of_system(system)
     rows = joined_rows(system, results, cohort)
-    made_with = system.make_pipeline(bundle).bundle
-    told = {"bundle": made_with.identity, "training": made_with.metadata["training"], "card": made_with.card}
+    made_with = system.make_pipeline(bundle).bundle if bundle is not None or study.models else None
+    told = {}
+    if bundle is not None:
+        told = {"bundle": made_with.identity, "training": made_with.metadata["training"], "card": made_with.card}
     subject = Subject(
-        **(told if bundle is not None else {}),
+        **told,
         simulated_columns=simulated_columns(rows),
         simulated_cohort=any(str(row.get("simulated", "")).lower() in ("yes", "true", "1") for row in rows),
     )
     run = run_of(subject)
-    extra = refit_sections(rows, study, made_with, run, system.clinical_fields)
+    extra = refit_sections(rows, study, made_with, run, system.clinical_fields) if study.models else []
     return write_validation(output, study, rows, subject, tables={"cases.csv": rows}, extra=extra, run=run)
 
 

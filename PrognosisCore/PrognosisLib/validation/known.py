@@ -9,7 +9,7 @@ import numpy as np
 
 from ..findings import SIMULATED
 from .section import Section
-from .study import BINARY, SURVIVAL, Score, Study
+from .study import BINARY, SURVIVAL, Endpoint, Score, Study
 from .table import Table
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def known_items(
     return {key: text for key, text in found.items() if text}
 
 
-def _outcome(endpoint: object) -> str:
+def _outcome(endpoint: Endpoint) -> str:
     text = f"column {endpoint.outcome}"
     if endpoint.at_least is not None:
         text += f" of {endpoint.at_least:g} or more"
@@ -77,7 +77,7 @@ def _split(table: Table, subject: Subject) -> str:
     return f"{text}; the bundle was trained on {len(taught)} named cases, see its card" if subject.training else text
 
 
-def _output(outcomes: Sequence[object]) -> str:
+def _output(outcomes: Sequence[Endpoint]) -> str:
     told = []
     for endpoint in outcomes:
         for score in endpoint.scores:

@@ -44,6 +44,7 @@ FIGURES = {
     "median": "Median",
     "worst": "Worst",
     "missed": "Missed altogether",
+    "accepted": "Accepted",
     "apparent": "Refitted: on its own patients",
     "optimism": "Refitted: optimism",
     "corrected": "Refitted: optimism-corrected",
@@ -100,6 +101,7 @@ SENTENCES = {
     "quality": (
         "Means have percentile intervals of {repeats} bootstrap samples of patients; boxes show median and quartiles."
     ),
+    "review": "Masks were accepted or rejected on visual review; the share has Wilson's interval.",
     "subgroups": "Subgroups were looked at one by one, without a test of interaction or a correction for their number.",
     "protocols": (
         "In the protocols every patient was judged by a reading that was fitted to others: in folds of patients, of "

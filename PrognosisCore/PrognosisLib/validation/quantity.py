@@ -8,7 +8,7 @@ from ..evaluation.agreement import bland_altman, intraclass
 from ..evaluation.estimates import Estimate, bootstrap, wilson
 from . import figures
 from .section import Run, Section, remark_on_repeats, used_scores
-from .study import Endpoint, Score
+from .study import QUALITY, Endpoint, Score
 from .table import Table
 
 FEWEST = 3
@@ -86,6 +86,21 @@ def _subgroups(section: Section, table: Table, main: tuple[Score, np.ndarray, np
                 found = bland_altman(part, np.zeros(len(part)))
                 who = f"{subgroup.label}: {name}"
                 section.add("bias", score, found.bias, len(part), who=who, unit=section.endpoint.unit)
+
+
+def judge_review(table: Table, run: Run) -> Section:
+    """How many masks a reader accepted (column "review" of a batch, which is empty where nobody looked)."""
+    score = Score("review", "Masks")
+    section = Section(Endpoint("review", "Masks on visual review", QUALITY, (score,)), run)
+    words = [word.lower() for word in table.texts(score.column) if word]
+    accepted = words.count("accepted")
+    strange = len(words) - accepted - words.count("rejected")
+    if strange:
+        section.remarks.append(f"{strange} cases are neither accepted nor rejected and do not count.")
+    if len(words) > strange:
+        run.say("review")
+        section.add("accepted", score, wilson(accepted, len(words) - strange), len(words) - strange)
+    return section
 
 
 def judge_quality(endpoint: Endpoint, table: Table, run: Run) -> Section:

@@ -127,7 +127,7 @@ def check_enough(teaching: Teaching) -> list[str]:
         )
     if rarer < FEWEST_EACH * count:
         raise InputError(
-            f"{rarer} events are too few for the {count} predictors of {model.name}: they bear {rarer // FEWEST_EACH} "
+            f"{rarer} events are too few for the {count} predictors of {model.name}; they bear {rarer // FEWEST_EACH} "
             f"at {FEWEST_EACH} events each; add patients until {FEWEST_EACH * count} have the rarer outcome."
         )
     if rarer < WISHED_EACH * count:

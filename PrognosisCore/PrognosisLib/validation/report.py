@@ -25,7 +25,7 @@ from .binary import judge_binary
 from .checklist import filled
 from .figures import as_files
 from .known import known_items
-from .quantity import judge_continuous, judge_quality
+from .quantity import judge_continuous, judge_quality, judge_review
 from .section import Run, Section
 from .study import BINARY, CONTINUOUS, QUALITY, SURVIVAL, Endpoint, Study
 from .survival import judge_survival
@@ -113,6 +113,8 @@ def write_validation(
     table = Table(rows)
     run = run or run_of(subject)
     sections = [_judged(one, table, run) for one in study.endpoints]
+    if "review" in table:
+        sections.insert(0, judge_review(table, run))
     sections = [one for one in [*sections, *extra] if one.rows or one.remarks]
     methods = methods_text(study, table, subject, run)
     warnings = _warnings(table, subject)

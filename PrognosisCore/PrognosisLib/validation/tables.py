@@ -29,6 +29,7 @@ BLOCKS = (
     ("Agreement with the truth", ("bias", "lower_limit", "upper_limit", "intraclass")),
     ("Errors", ("mean_absolute_error", "median_absolute_percent", "coverage")),
     ("Quality", ("mean", "sd", "median", "worst", "missed")),
+    ("Visual review", ("accepted",)),
     ("Refitted to this cohort", ("apparent", "optimism", "corrected", "out_of_sample")),
     (
         "Comparisons on the same patients",
@@ -38,7 +39,16 @@ BLOCKS = (
         ),
     ),
 )
-SHARES = ("sensitivity", "specificity", "accuracy", "precision", "negative_predictive_value", "coverage", "missed")
+SHARES = (
+    "sensitivity",
+    "specificity",
+    "accuracy",
+    "precision",
+    "negative_predictive_value",
+    "coverage",
+    "missed",
+    "accepted",
+)
 
 
 @dataclass

@@ -242,6 +242,10 @@ def test_a_tampered_bundle_is_refused(refused, ct: Path, bundle: Path, tmp_path:
         (["spleen", "--ct", "x", "--output", "y", "--threads", "many"], "--threads"),
         (["simulate", "lung", "--output", "y"], "lung"),
         (["evaluate", "spleen", "--output", "y"], "--cohort"),
+        (["train", "spleen", "--output", "y", "--bundle", "b"], "--from-results"),
+        (["train", "spleen", "--output", "y", "--from-results", "t.csv", "--steps", "3"], "--steps"),
+        (["train", "spleen", "--output", "y", "--from-results", "t.csv"], "t.csv"),
+        (["evaluate", "spleen", "--output", "y", "--results", "t.csv"], "t.csv"),
         ([], "COMMAND"),
     ],
 )

@@ -69,6 +69,7 @@ def test_simulate_writes_the_same_files_twice_which_evaluate_and_train_accept(
     assert all(0.0 <= float(row["spleen_dice"]) <= 1.0 for row in rows)
     figures = json.loads((report / "summary.json").read_text())
     assert figures["spleen"]["n"] == 2
+    assert (report / "validation.html").is_file()
     assert figures["bundle"]["sha256"] == Bundle.load(bundle, "spleen").identity["sha256"]
     capfd.readouterr()
 
@@ -93,6 +94,22 @@ def test_options_of_training_are_handed_on(handed_on, tmp_path: Path):
     options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
     assert run("train", "ich", "--output", tmp_path / "made", *options) == cli.DONE
     assert handed_on == [{"output": tmp_path / "made", "cohort": None, **given}]
+
+
+def test_a_table_goes_to_what_all_systems_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    from PrognosisLib.validation import from_results, refit_bundle
+
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(refit_bundle, "refit_bundle", lambda *a, **o: calls.append((*a, o)) or [])
+    monkeypatch.setattr(from_results, "evaluate_results", lambda *a, **o: calls.append((*a, o)) or [])
+    table, out = tmp_path / "results.csv", tmp_path / "out"
+    assert run("train", "ich", "--from-results", table, "--validation", "a", "--seed", 4, "--output", out) == cli.DONE
+    assert run("evaluate", "ich", "--results", table, "--cohort", "c.csv", "--output", out) == cli.DONE
+    (system, results, options), (other, judged, more) = calls
+    assert (system, results, other, judged) == (SYSTEMS["ich"], table, SYSTEMS["ich"], table)
+    assert options.pop("command")
+    assert options == {"output": out, "cohort": None, "validation": "a", "seed": 4, "base": None}
+    assert more == {"output": out, "cohort": Path("c.csv"), "bundle": None}
 
 
 def test_the_help_of_training_says_whose_defaults_hold(capfd: pytest.CaptureFixture[str]):
