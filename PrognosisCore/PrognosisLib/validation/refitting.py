@@ -82,7 +82,7 @@ def teaching_of(
                 f"The results have no column '{column}', the outcome of {model.name}; add it, or a cohort."
             )
     found = pandas.DataFrame(
-        [wanted.predictors({**row, **typed_clinical(row, fields)}) for row in table.rows],
+        [wanted.predictors(_values(row, fields)) for row in table.rows],
         columns=[one.name for one in model.predictors],
     ).astype(float)
     found[OUTCOME] = table.event(endpoint.outcome, endpoint.at_least)
@@ -100,6 +100,12 @@ def teaching_of(
         warnings.append(f"{len(rows) - len(first)} further cases of the same patients were left out; the first counts.")
     rows = rows[first]
     return Teaching(endpoint, model, found.iloc[rows].reset_index(drop=True), rows, warnings)
+
+
+def _values(row: Mapping[str, Any], fields: Sequence[ClinicalField]) -> dict[str, Any]:
+    """A row with its clinical values checked; those that are not known are left out."""
+    keys = {one.key for one in fields}
+    return {**{key: value for key, value in row.items() if key not in keys}, **typed_clinical(row, fields)}
 
 
 def _lacking(found: pandas.DataFrame, total: int) -> str:

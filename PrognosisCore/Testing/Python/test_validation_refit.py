@@ -241,26 +241,25 @@ def test_a_system_without_such_a_model_says_so(tmp_path):
 # --- nobody is judged by a model that saw them ------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")
 def test_a_model_that_remembers_is_no_better_on_others(bundle, monkeypatch):
     """A stand-in that knows the outcome of everyone it was fitted to gives away any leak of the protocols."""
     rows = rows_of(120)
     found = teaching(rows, bundle)
-    outcome = found.frame["outcome"].to_numpy()
-    keys = found.frame["log_spleen_volume"].to_numpy()
-    assert len(set(keys)) == len(keys)
 
-    def remember(part, cohort, provenance):
-        return dict(zip(part.frame["log_spleen_volume"], part.frame["outcome"], strict=True))
+    def keys(frame):
+        return list(zip(frame["log_spleen_volume"], frame["albi"], strict=True))
 
-    monkeypatch.setattr(refitting, "fit_again", remember)
+    assert len(set(keys(found.frame))) == 120
     monkeypatch.setattr(
-        refitting, "risk_by", lambda model, frame: np.array([model.get(k, 0.5) for k in frame["log_spleen_volume"]])
+        refitting, "fit_again", lambda part, *_: dict(zip(keys(part.frame), part.frame["outcome"], strict=True))
     )
+    monkeypatch.setattr(refitting, "risk_by", lambda m, frame: np.array([m.get(key, 0.5) for key in keys(frame)]))
     section = Section(STUDY.endpoint("decompensation"), Run(repeats=3))
     facts = judge_inside(section, found, Table(rows), Run(repeats=3))
-    assert outcome.mean() not in (0, 1)
-    for name in ("10-fold", "temporal", "leave-one-site-out"):
-        assert facts[name]["auc"]["value"] == 0.5, name
+    protocols = {name: one["auc"]["value"] for name, one in facts.items() if isinstance(one, dict)}
+    assert [name.rpartition("-")[2] for name in protocols] == ["fold", "temporal", "out"]
+    assert set(protocols.values()) == {0.5}
     assert next(row for row in section.rows if row.figure == "apparent").value == 1.0
 
 
