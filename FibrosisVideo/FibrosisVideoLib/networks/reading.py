@@ -63,10 +63,11 @@ def kept_frames(cine: Cine) -> np.ndarray:
     """Numbers of the frames that the classifiers see: FRAME_RATE a second, or all where there are fewer."""
     times = cine.times_s
     count = int(np.floor((times[-1] - times[0]) * FRAME_RATE + 1e-6)) + 1
+    if len(times) <= count:
+        return np.arange(len(times))
     wanted = times[0] + np.arange(count) / FRAME_RATE
-    after = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1) if len(times) > 1 else np.zeros(count, int)
-    nearest = after - (wanted - times[after - 1] < times[after] - wanted) if len(times) > 1 else after
-    return np.unique(nearest)
+    after = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
+    return np.unique(after - (wanted - times[after - 1] < times[after] - wanted))
 
 
 def read_cine_frames(
