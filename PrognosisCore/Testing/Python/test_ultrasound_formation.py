@@ -162,7 +162,8 @@ def test_the_surroundings_can_be_changed_without_the_liver():
 
 def test_the_surroundings_can_be_made_even():
     inside = layered(("bowel", 2), texture=[1.0, 1.0])
-    plain, even = (frame(inside, state=LiverState(even_around=part)).decibel for part in (0.0, 1.0))
+    level_gain = replace(BARE, tgc=TISSUES["bowel"].attenuation)
+    plain, even = (frame(inside, level_gain, LiverState(even_around=part)).decibel for part in (0.0, 1.0))
     assert snr(plain) < 1.6
     assert snr(even) == pytest.approx(RAYLEIGH_SNR, rel=0.06)
     assert level(plain) - level(even) == pytest.approx(TISSUES["bowel"].uneven, abs=1.0)
