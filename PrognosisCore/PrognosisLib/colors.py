@@ -22,6 +22,7 @@ SEGMENT_COLORS = {
     "Spleen": (157, 108, 162),
     "Liver": (221, 130, 101),
     "Liver on T1": (180, 212, 88),
+    "Liver at T1": (104, 190, 236),
     "Ascites": (85, 188, 255),
     "Hematoma": (188, 65, 28),
     "Intraventricular hemorrhage": (233, 137, 64),

@@ -6,7 +6,7 @@ Plain data: can be pickled, holds no MRML and no Qt, and is turned into nodes by
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Mask:
         confidence: mean probability of the network inside the mask, 0..1; None for a mask drawn or edited by hand.
         evidence: what the network knew about the image and stays true when the mask is edited, as JSON text.
         solid: drawn opaque in 3D; what surrounds another segment is better seen through.
+        role: the image that it lies on, where that is another one than the first (see System.primary_of).
     """
 
     name: str
@@ -49,6 +50,7 @@ class Mask:
     confidence: float | None = None
     evidence: str = ""
     solid: bool = True
+    role: str = ""
 
     @classmethod
     def from_full(cls, name: str, array: np.ndarray, grid: Grid, **more: Any) -> Mask:
@@ -177,12 +179,14 @@ class Curve:
 class HeatMap:
     """What drove a score: (k, j, i) on `grid`, float32 from 0 to 1 or uint8 from 0 to 255, which stand for 0 to 1.
 
-    That of a cine is (t, j, i) and has all of its frames (see Cine.grid); uint8 there saves memory.
+    That of a cine is (t, j, i) and has all of its frames (see Cine.grid); uint8 there saves memory. `role` is that of
+    the image that it lies on, where that is another one than the first (see System.primary_of).
     """
 
     name: str
     array: np.ndarray
     grid: Grid
+    role: str = ""
 
     @property
     def highest(self) -> float:
@@ -202,6 +206,16 @@ class Findings:
     heat_maps: tuple[HeatMap, ...] = ()
     summary: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def other_roles(self) -> list[str]:
+        """The roles of the images beside the first on which there are masks or heat maps."""
+        return list(dict.fromkeys(one.role for one in (*self.masks, *self.heat_maps) if one.role))
+
+    def on(self, role: str = "") -> Findings:
+        """With the masks and heat maps of one image only; without a role those of the first."""
+        masks = tuple(mask for mask in self.masks if mask.role == role)
+        return replace(self, masks=masks, heat_maps=tuple(one for one in self.heat_maps if one.role == role))
 
     def mask(self, name: str) -> Mask | None:
         return next((mask for mask in self.masks if mask.name == name), None)

@@ -21,6 +21,7 @@ from .findings import Findings, Mask
 from .images.cine.cine import Cine
 from .pipeline import Case, Pipeline, silent
 from .pipeline import Progress as ProgressCallback
+from .scene.places import volumeOf
 from .scene.tables import isResultsTable, lackOf, noteLack
 from .systems import Role, System
 from .volume import Volume
@@ -46,7 +47,7 @@ class Result:
 class _Pending:
     """A run in the worker. The user may delete a node meanwhile; its ID may then be given to another one."""
 
-    volumeNode: Any
+    nodes: dict[str, Any]
     case: Case
     segmentationNode: Any = None
     tableNode: Any = None
@@ -56,7 +57,8 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     """Base of every module's logic. A subclass sets `system`.
 
     Volumes are given as one node for the system's first role or as a mapping of role names to nodes. Segmentation and
-    results belong to the first one given (System.primary_of). A role that is a film takes the sequence, its browser or
+    results belong to the first one given (System.primary_of); segments of another one (Mask.role) have a segmentation
+    of their own there. A role that is a film takes the sequence, its browser or
     the volume that shows it.
     """
 
@@ -118,7 +120,7 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         nodes = self._nodesByRole(volumes)
         case = self.makeCase(nodes, clinical, settings)
         self.worker.start_run(self.system.pipeline_path, self.currentBundle, case)
-        self._pending = _Pending(self._primary(nodes), case, segmentationNode, tableNode)
+        self._pending = _Pending(nodes, case, segmentationNode, tableNode)
 
     def pollProcess(self, onProgress: ProgressCallback = silent) -> Result | None:
         """The result once it is there, else None; never waits. Raises what the run raised."""
@@ -213,15 +215,20 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """
         nodes = self._nodesByRole(volumes)
         case = self.makeCase(nodes, clinical, settings)
-        return self._measureCase(case, self._primary(nodes), segmentationNode, tableNode, again)
+        return self._measureCase(case, nodes, segmentationNode, tableNode, again)
 
-    def _measureCase(self, case: Case, volumeNode: Any, segmentationNode: Any, tableNode: Any, again: bool) -> Result:
+    def _measureCase(
+        self, case: Case, nodesByRole: Mapping[str, Any], segmentationNode: Any, tableNode: Any, again: bool
+    ) -> Result:
         name = self.system.segments[0]
         mayLack = again and lackOf(tableNode) == name
-        grid = self._primary(case.volumes).grid
-        masks = {}
+        volumeNode, grid = self._primary(nodesByRole), self._primary(case.volumes).grid
+        others = self._others(nodesByRole, case)
+        masks: dict[str, Mask] = {}
         if segmentationNode is not None or not mayLack:
             masks = scene.toMasks(segmentationNode, volumeNode, self.system.segments, grid)
+            beside = scene.resultsOf(self.system.name, volumeNode, segmentationNode).others
+            masks = {**self._masksBeside(beside, others), **masks}
         isLacking = name not in masks or masks[name].is_empty
         if isLacking and not mayLack:
             raise InputError(
@@ -234,11 +241,22 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         earlier = tableNode or scene.resultsOf(self.system.name, volumeNode, segmentationNode).table
         if earlier is not None and isResultsTable(earlier):
             measured = _withLastingFlags(scene.readTable(earlier), measured, masks)
-        nodes = scene.fromFindings(measured, volumeNode, segmentationNode, tableNode, grid)
+        nodes = scene.fromFindings(measured, volumeNode, segmentationNode, tableNode, grid, others)
         noteLack(nodes.table, name if isLacking else None)
         ofRun = scene.resultsOf(self.system.name, volumeNode, nodes.segmentation).heatMaps
         heatMaps = scene.readHeatMaps(ofRun, volumeNode, grid)
+        for role, other in others.items():
+            heatMaps += scene.readHeatMaps(ofRun, *other, role)
         return Result(replace(measured, masks=tuple(masks.values()), heat_maps=heatMaps), nodes, case)
+
+    def _masksBeside(self, segmentations: Mapping[str, Any], others: Mapping[str, scene.OtherImage]) -> dict[str, Mask]:
+        """The segments of other images, where these are still the ones that were measured."""
+        masks = {}
+        for role, node in segmentations.items():
+            if role in others and volumeOf(node) is scene.shownVolume(others[role].node):
+                found = scene.toMasks(node, others[role].node, self.system.segments, others[role].grid)
+                masks |= {name: replace(mask, role=role) for name, mask in found.items()}
+        return masks
 
     def makeCase(
         self, nodes: Mapping[str, Any], clinical: Mapping[str, Any] | None, settings: Mapping[str, Any] | None
@@ -302,16 +320,25 @@ class SystemLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """Of images by role, the one that carries segmentation and results."""
         return images[self.system.primary_of(images).name]
 
+    def _others(self, nodes: Mapping[str, Any], case: Case) -> dict[str, scene.OtherImage]:
+        """The images beside the one that carries the results, by role."""
+        primary = self.system.primary_of(nodes).name
+        return {
+            role: scene.OtherImage(node, case.volumes[role].grid) for role, node in nodes.items() if role != primary
+        }
+
     def _finish(self, findings: Findings) -> Result:
         pending, self._pending = self._pending, None
-        if ifInScene(pending.volumeNode) is None:
+        needed = {self.system.primary_of(pending.nodes).name, *findings.other_roles}
+        if any(ifInScene(pending.nodes[role]) is None for role in needed):
             raise InputError("The volume was removed from the scene during the run; its results were dropped.")
         nodes = scene.fromFindings(
             findings,
-            pending.volumeNode,
+            self._primary(pending.nodes),
             ifInScene(pending.segmentationNode),
             ifInScene(pending.tableNode),
             self._primary(pending.case.volumes).grid,
+            self._others(pending.nodes, pending.case),
         )
         mask = findings.mask(self.system.segments[0])
         noteLack(nodes.table, self.system.segments[0] if mask is None or mask.is_empty else None)

@@ -10,12 +10,13 @@ from ..wording import result_text as resultText
 from .files import loadSegmentation, saveScene, saveSegmentation, saveTable
 from .films import Film, filmOf, shownVolume
 from .heat_maps import readHeatMaps
-from .masks import toMasks
+from .masks import readEvidence, toMasks
 from .observe import SegmentationObserver, observeSegmentation, removeObserver
 from .places import worldGrid
-from .results import Nodes, findResults, fromFindings, resultsOf
+from .results import Nodes, OtherImage, findResults, fromFindings, resultsOf
 from .segments import findSegmentID
 from .sequences import CineNodes, fromCine, fromImage, toCine
+from .side_by_side import SideBySide
 from .tables import readTable, updateTable
 from .views import jumpTo
 from .volumes import fromVolume, toVolume
@@ -24,7 +25,9 @@ __all__ = [
     "CineNodes",
     "Film",
     "Nodes",
+    "OtherImage",
     "SegmentationObserver",
+    "SideBySide",
     "filmOf",
     "findResults",
     "findSegmentID",
@@ -35,6 +38,7 @@ __all__ = [
     "jumpTo",
     "loadSegmentation",
     "observeSegmentation",
+    "readEvidence",
     "readHeatMaps",
     "readTable",
     "removeObserver",

@@ -60,7 +60,7 @@ def readFilm(node, placement: FilmPlacement, names: Collection[str] | None = Non
         InputError: it has another number of frames, surfaces, or two segments of one name in a frame.
     """
     track = _trackOn(node, placement)
-    known = json.loads(track.sequence.GetAttribute(SEGMENTS) or "{}")
+    known = knownOfFilm(track)
     lattices = {key: latticeOf(tags.get(LATTICE_TAG, ""), placement.grid) for key, tags in known.items()}
     # Segments that the user has added lie on the lattice of those that a run has written.
     usual = next((lattice or placement.grid for lattice in lattices.values()), placement.grid)
@@ -90,13 +90,18 @@ def readFilm(node, placement: FilmPlacement, names: Collection[str] | None = Non
 def isUntouchedFilm(node, placement: FilmPlacement) -> bool:
     """Whether every segment was written by a run and no pixel of any frame was edited since."""
     track = _trackOn(node, placement)
-    known = json.loads(track.sequence.GetAttribute(SEGMENTS) or "{}")
+    known = knownOfFilm(track)
     ids = {segmentID for item in track.items for segmentID in item.GetSegmentation().GetSegmentIDs()}
     if not known or ids != set(known):
         return False
     shown = track.items[0].GetSegmentation()
     masks = {segmentIDWithName(shown, name): mask for name, mask in readFilm(node, placement).items()}
     return all(key in masks and str(masks[key].checksum) == tags[CHECKSUM_TAG] for key, tags in known.items())
+
+
+def knownOfFilm(track: Track) -> dict[str, dict[str, str]]:
+    """What is known about the segments of a film, {segment ID: {tag: text}}."""
+    return json.loads(track.sequence.GetAttribute(SEGMENTS) or "{}")
 
 
 def _trackOn(node, placement: FilmPlacement) -> Track:

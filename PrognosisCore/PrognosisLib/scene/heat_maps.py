@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import slicer
 
 from ..findings import Findings, HeatMap
 from ..volume import Grid
-from .films import FilmPlacement, Track, newSequence, placementOf, play, trackOf
+from .films import FilmPlacement, Track, newSequence, placementOf, play, shownVolume, trackOf
 from .known import latticeOf, latticeText
-from .places import Placement, findMarked, hasLinearPlace, ijkToLocal, mark, newNode, placeBeside, worldGrid
+from .places import Placement, findMarked, hasLinearPlace, ijkToLocal, mark, newNode, placeBeside, volumeOf, worldGrid
 from .volumes import heatValues, makeImage, setImage, styleHeatMap
 
 HEAT_MAP_ROLE = "heat map"
@@ -21,28 +22,34 @@ HEAT_MAP_NAME = "Prognosis.heatMap"
 LATTICE = "Prognosis.lattice"
 
 
-def writeHeatMaps(findings: Findings, segmentationNode, placement: Placement, undo: ExitStack) -> tuple:
+def writeHeatMaps(findings: Findings, segmentationNode, placement: Placement, undo: ExitStack, role: str = "") -> tuple:
     """Volumes under the scan's transform; those of an earlier run with the same name get the new values.
 
     Every change gets its way back onto `undo`.
 
+    Args:
+        role: of the image that `placement` is of; only its heat maps are written.
+
     Raises:
         ValueError: the values do not fit their grid or leave 0..1, or are not of the film's frames.
     """
-    return tuple(_write(heatMap, findings.system, segmentationNode, placement, undo) for heatMap in findings.heat_maps)
+    own = [heatMap for heatMap in findings.heat_maps if heatMap.role == role]
+    return tuple(_write(heatMap, findings.system, segmentationNode, placement, undo) for heatMap in own)
 
 
-def readHeatMaps(nodes: Iterable, volumeNode, grid: Grid | None = None) -> tuple[HeatMap, ...]:
-    """The heat maps that volume nodes hold; the arrays are the nodes' own but for those of films.
+def readHeatMaps(nodes: Iterable, volumeNode, grid: Grid | None = None, role: str = "") -> tuple[HeatMap, ...]:
+    """The heat maps of an image that volume nodes hold; the arrays are the nodes' own but for those of films.
 
     Args:
-        nodes: as `Nodes.heatMaps` has them.
+        nodes: as `Nodes.heatMaps` has them; those of other images are left out.
         volumeNode: the volume or film that they belong to.
         grid: the lattice of the image as the run saw it (Volume.grid, Cine.grid); by default as it is now.
+        role: of the image.
     """
-    linear = [node for node in nodes if hasLinearPlace(node)]
+    shown = shownVolume(volumeNode)
+    linear = [node for node in nodes if hasLinearPlace(node) and volumeOf(node) is shown]
     placement = placementOf(volumeNode, grid) if linear else None
-    return tuple(_read(node, placement) for node in linear)
+    return tuple(replace(_read(node, placement), role=role) for node in linear)
 
 
 def _write(heatMap: HeatMap, system: str, segmentationNode, placement: Placement, undo: ExitStack):

@@ -9,10 +9,11 @@ import slicer
 from ..errors import InputError
 from ..findings import Mask
 from ..volume import Grid
-from .film_segments import isUntouchedFilm, readFilm
+from .film_segments import isUntouchedFilm, knownOfFilm, readFilm
 from .films import FilmPlacement, placementOf, trackOf
+from .known import evidenceOf, tagsOf
 from .places import Placement
-from .segments import LABELMAP, REFERENCE_GEOMETRY, isUntouched, readMasks
+from .segments import LABELMAP, REFERENCE_GEOMETRY, findSegmentID, isUntouched, readMasks
 
 
 def toMasks(
@@ -48,6 +49,19 @@ def toMasks(
                 f"'{placement.volumeNode.GetName()}'; choose the segmentation of this cine, or draw one with 'Edit'."
             )
     return readMasks(segmentationNode, placement, names)
+
+
+def readEvidence(segmentationNode, name: str) -> str:
+    """What the network knew about a segment (Mask.evidence), without reading its voxels; empty where nothing is."""
+    if segmentationNode is None:
+        return ""
+    segmentID = findSegmentID(segmentationNode, name)
+    if segmentID is None:
+        return ""
+    track = trackOf(segmentationNode)
+    if track is not None:
+        return evidenceOf(knownOfFilm(track).get(segmentID, {}))
+    return evidenceOf(tagsOf(segmentationNode.GetSegmentation().GetSegment(segmentID)))
 
 
 def isUnedited(segmentationNode, placement: Placement) -> bool:

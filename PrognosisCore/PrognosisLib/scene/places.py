@@ -163,6 +163,23 @@ def findMarked(role: str, system: str, volumeNode, segmentationNode=None, **attr
     ]
 
 
+def markedFor(role: str, system: str, segmentationNode) -> list:
+    """The nodes marked with this role that belong to a segmentation, on whichever image, oldest first."""
+    wanted, scene = {SYSTEM: system, ROLE: role}, slicer.mrmlScene
+    nodes = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes()))
+    return [
+        node
+        for node in nodes
+        if all(node.GetAttribute(name) == value for name, value in wanted.items())
+        and node.GetNodeReference(SEGMENTATION_REFERENCE) is segmentationNode
+    ]
+
+
+def volumeOf(node):
+    """The volume that a node was marked with; None where there is none, or it was removed."""
+    return node.GetNodeReference(VOLUME_REFERENCE)
+
+
 def _named(attributes: dict[str, str]) -> dict[str, str]:
     return {f"Prognosis.{name}": value for name, value in attributes.items()}
 

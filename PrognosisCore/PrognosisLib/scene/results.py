@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 import slicer
 
 from ..errors import InputError
-from ..findings import Findings
+from ..findings import Findings, Mask
 from ..volume import Grid
 from .film_segments import writeFilm
 from .films import FilmPlacement, placementOf, removeNode, shownVolume
 from .heat_maps import HEAT_MAP_ROLE, writeHeatMaps
 from .masks import isUnedited
-from .places import ROLE, Placement, allOrNothing, findMarked, mark, newNode, placeBeside, unmark
+from .places import (
+    ROLE,
+    Placement,
+    allOrNothing,
+    findMarked,
+    mark,
+    markedFor,
+    newNode,
+    placeBeside,
+    unmark,
+    volumeOf,
+)
 from .plots import CHART_ROLE, POINTS_ROLE, SERIES_ROLE, restoreOnUndo, updateCharts
 from .segments import segmentNames, writeMasks
 from .tables import RESULTS_ROLE, updateTable
 
 SEGMENTATION_ROLE = "segmentation"
+# Segments on another image than the first; the role of that image is an attribute.
+BESIDE_ROLE = "segmentation of another image"
+IMAGE = "Prognosis.image"
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """The nodes that hold the findings of one run. `plotTables` has the points of each chart."""
+    """The nodes that hold the findings of one run. `plotTables` has the points of each chart.
+
+    `others` has a segmentation for each other image on which there are segments, by its role; `heatMaps` has those of
+    the first image first.
+    """
 
     segmentation: object | None = None
     table: object | None = None
@@ -32,10 +53,23 @@ class Nodes:
     plotSeries: tuple = ()
     plotTables: tuple = ()
     heatMaps: tuple = ()
+    others: Mapping[str, object] = field(default_factory=dict)
+
+
+class OtherImage(NamedTuple):
+    """An image beside the first: its volume, sequence or browser, and the lattice that the run saw (None: as now)."""
+
+    node: object
+    grid: Grid | None = None
 
 
 def fromFindings(
-    findings: Findings, volumeNode, segmentationNode=None, tableNode=None, grid: Grid | None = None
+    findings: Findings,
+    volumeNode,
+    segmentationNode=None,
+    tableNode=None,
+    grid: Grid | None = None,
+    others: Mapping[str, OtherImage] = MappingProxyType({}),
 ) -> Nodes:
     """Writes findings into the scene; if anything fails, the scene is as it was.
 
@@ -53,6 +87,7 @@ def fromFindings(
         tableNode: to write into; None: that of the earlier run on the same segmentation, else a new one.
         grid: the lattice of the Volume or Cine that the run was given. With it, findings go to the right voxels even if
             the user has changed the transform meanwhile; needed if the transform is not linear.
+        others: the other images by role, on which findings may be, too.
 
     Returns:
         the nodes; charts, series and heat maps of an earlier run are used again, and what it had more is removed.
@@ -68,13 +103,17 @@ def fromFindings(
         table = _writeTable(findings, volumeNode, segmentation, tableNode, undo)
         charts, series, points, stale = updateCharts(findings, volumeNode, segmentation, undo)
         heatMaps = writeHeatMaps(findings, segmentation, placement, undo)
+        beside, maps = _writeOthers(findings, segmentation, others, undo)
+        heatMaps += maps
         if findings.masks:
-            ofRun = findMarked(HEAT_MAP_ROLE, findings.system, volumeNode, segmentation)
-            stale += [node for node in ofRun if node not in heatMaps]
+            ofRun = (
+                node for role in (HEAT_MAP_ROLE, BESIDE_ROLE) for node in markedFor(role, findings.system, segmentation)
+            )
+            stale += [node for node in ofRun if node not in (*heatMaps, *beside)]
         undo.pop_all()
         for node in stale:
             removeNode(node)
-    return Nodes(segmentation, table, charts, series, points, heatMaps)
+    return Nodes(segmentation, table, charts, series, points, heatMaps, _besides(findings.system, segmentation))
 
 
 def findResults(system: str, volumeNode, segmentationNode=None) -> Nodes:
@@ -90,12 +129,25 @@ def findResults(system: str, volumeNode, segmentationNode=None) -> Nodes:
 
 def resultsOf(system: str, volumeNode, segmentationNode) -> Nodes:
     """The nodes of the run that wrote this segmentation; with None, of one that found no segment."""
-    place = (system, shownVolume(volumeNode), segmentationNode)
+    shown = shownVolume(volumeNode)
+    place = (system, shown, segmentationNode)
+    heatMaps = findMarked(HEAT_MAP_ROLE, *place)
+    if segmentationNode is not None:
+        heatMaps += [node for node in markedFor(HEAT_MAP_ROLE, system, segmentationNode) if volumeOf(node) is not shown]
     return Nodes(
         segmentationNode,
         next(iter(findMarked(RESULTS_ROLE, *place)), None),
-        *(tuple(findMarked(role, *place)) for role in (CHART_ROLE, SERIES_ROLE, POINTS_ROLE, HEAT_MAP_ROLE)),
+        *(tuple(findMarked(role, *place)) for role in (CHART_ROLE, SERIES_ROLE, POINTS_ROLE)),
+        tuple(heatMaps),
+        _besides(system, segmentationNode),
     )
+
+
+def _besides(system: str, segmentationNode) -> dict[str, object]:
+    """The segmentations of other images that belong to one, by role."""
+    if segmentationNode is None:
+        return {}
+    return {node.GetAttribute(IMAGE): node for node in markedFor(BESIDE_ROLE, system, segmentationNode)}
 
 
 def _checkNode(node, className: str, what: str) -> None:
@@ -107,25 +159,70 @@ def _writeSegmentation(findings: Findings, node, placement: Placement, undo: Exi
     volumeNode = placement.volumeNode
     if node is not None:
         _checkNode(node, "vtkMRMLSegmentationNode", "segmentation")
-    if not findings.masks:
+    masks = tuple(mask for mask in findings.masks if not mask.role)
+    if not masks:
         return node
     if node is None:
         earlier = findMarked(SEGMENTATION_ROLE, findings.system, volumeNode)
-        names = {mask.name for mask in findings.masks}
-        unedited = (one for one in reversed(earlier) if isUnedited(one, placement))
+        names = {mask.name for mask in masks}
+        unedited = (one for one in reversed(earlier) if _isAllUnedited(findings.system, one, placement))
         node = next((one for one in unedited if segmentNames(one) <= names), None)
     if node is None:
-        node = newNode("vtkMRMLSegmentationNode", f"{volumeNode.GetName()} segmentation")
-        node.CreateDefaultDisplayNodes()
-        placeBeside(node, volumeNode)
+        node = _newSegmentation(volumeNode)
     if node.GetAttribute(ROLE) is None and node.GetSegmentation().GetNumberOfSegments() == 0:
         mark(node, SEGMENTATION_ROLE, findings.system, volumeNode)
         undo.callback(unmark, node)
+    _write(masks, node, placement, undo)
+    return node
+
+
+def _newSegmentation(volumeNode):
+    node = newNode("vtkMRMLSegmentationNode", f"{volumeNode.GetName()} segmentation")
+    node.CreateDefaultDisplayNodes()
+    placeBeside(node, volumeNode)
+    return node
+
+
+def _write(masks: tuple[Mask, ...], node, placement: Placement, undo: ExitStack) -> None:
     with slicer.util.NodeModify(node):
         if isinstance(placement, FilmPlacement):
-            writeFilm(findings.masks, node, placement, undo)
+            writeFilm(masks, node, placement, undo)
         else:
-            writeMasks(findings.masks, node, placement, undo)
+            writeMasks(masks, node, placement, undo)
+
+
+def _isAllUnedited(system: str, node, placement: Placement) -> bool:
+    """Whether neither a segmentation nor those of other images that belong to it were edited since their run."""
+    others = _besides(system, node).values()
+    return isUnedited(node, placement) and all(
+        volumeOf(one) is not None and isUnedited(one, placementOf(volumeOf(one))) for one in others
+    )
+
+
+def _writeOthers(
+    findings: Findings, segmentation, others: Mapping[str, OtherImage], undo: ExitStack
+) -> tuple[tuple, tuple]:
+    """What lies on other images than the first: a segmentation for each, and heat maps."""
+    nodes, heatMaps = [], []
+    for role in findings.other_roles:
+        placement = placementOf(*others[role])
+        heatMaps += writeHeatMaps(findings, segmentation, placement, undo, role)
+        masks = tuple(mask for mask in findings.masks if mask.role == role)
+        if masks:
+            nodes.append(_writeBeside(masks, findings.system, role, segmentation, placement, undo))
+    return tuple(nodes), tuple(heatMaps)
+
+
+def _writeBeside(masks: tuple[Mask, ...], system: str, role: str, segmentation, placement: Placement, undo: ExitStack):
+    """The segmentation of another image, which belongs to that of the first."""
+    if segmentation is None:
+        raise ValueError(f"Findings on the image '{role}' alone belong to no segmentation.")
+    volumeNode = placement.volumeNode
+    node = next(iter(findMarked(BESIDE_ROLE, system, volumeNode, segmentation, image=role)), None)
+    if node is None:
+        node = _newSegmentation(volumeNode)
+        mark(node, BESIDE_ROLE, system, volumeNode, segmentation, image=role)
+    _write(masks, node, placement, undo)
     return node
 
 

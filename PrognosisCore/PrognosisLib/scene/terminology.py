@@ -68,6 +68,7 @@ ENTRIES: dict[str, Entry] = {
     "Spleen": Entry(ANATOMICAL, ("SCT", "78961009", "Spleen"), SEGMENT_COLORS["Spleen"]),
     "Liver": Entry(ANATOMICAL, LIVER, SEGMENT_COLORS["Liver"]),
     "Liver on T1": Entry(ANATOMICAL, LIVER, SEGMENT_COLORS["Liver on T1"], recognized=False),
+    "Liver at T1": Entry(ANATOMICAL, LIVER, SEGMENT_COLORS["Liver at T1"], recognized=False),
     "Ascites": Entry(ALTERED, ("SCT", "389026000", "Ascites"), SEGMENT_COLORS["Ascites"]),
     "Hematoma": Entry(ALTERED, HEMORRHAGE, SEGMENT_COLORS["Hematoma"], BRAIN),
     "Intraventricular hemorrhage": Entry(

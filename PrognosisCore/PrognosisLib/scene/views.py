@@ -10,7 +10,7 @@ import numpy as np
 import slicer
 
 from .films import FilmPlacement, openFilm, shownVolume
-from .places import Placement
+from .places import Placement, volumeOf
 from .sequences import toCine
 
 HEAT_MAP_OPACITY = 0.5
@@ -37,20 +37,24 @@ def jumpTo(place: Sequence[float], filmNode: Any = None) -> None:
 
 @dataclass(frozen=True)
 class _Layers:
-    """What one slice view showed before: nodes, not IDs, which a closed scene gives to others."""
+    """What one slice view showed before, and shows now: nodes, not IDs, which a closed scene gives to others."""
 
     view: Any
     background: Any
     foreground: Any
     opacity: float
+    heatMap: Any
+    volume: Any
 
 
 class HeatMapOverlay:
-    """Shows a heat map over its volume in all slice views, and brings back what they showed before."""
+    """Shows a heat map over its volume in all slice views, and brings back what they showed before.
+
+    Views that show another image, which has a heat map of its own, get that one.
+    """
 
     def __init__(self) -> None:
         self._heatMap: Any = None
-        self._volume: Any = None
         self._former: list[_Layers] = []
 
     @property
@@ -58,37 +62,45 @@ class HeatMapOverlay:
         """The heat map's volume node that is shown; None where there is none."""
         return self._heatMap
 
-    def show(self, heatMap: Any, volumeNode: Any) -> None:
-        """Puts the heat map half transparent over the volume."""
+    def show(self, heatMap: Any, volumeNode: Any, others: Sequence[Any] = ()) -> None:
+        """Puts the heat map half transparent over the volume.
+
+        Args:
+            others: heat maps of other images, for the views that show these.
+        """
         self.hide()
-        volumeNode = shownVolume(volumeNode)
-        self._heatMap, self._volume = heatMap, volumeNode
+        self._heatMap = heatMap
+        elsewhere = {volumeOf(one): one for one in reversed(others)}
         for view in _views():
             former = (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID())
-            nodes = (slicer.mrmlScene.GetNodeByID(one) if one else None for one in former)
-            self._former.append(_Layers(view, *nodes, view.GetForegroundOpacity()))
+            background, foreground = (slicer.mrmlScene.GetNodeByID(one) if one else None for one in former)
+            own, volume = heatMap, shownVolume(volumeNode)
+            if background is not None and background in elsewhere:
+                own, volume = elsewhere[background], background
+            self._former.append(_Layers(view, background, foreground, view.GetForegroundOpacity(), own, volume))
             with slicer.util.NodeModify(view):
-                view.SetBackgroundVolumeID(volumeNode.GetID())
-                view.SetForegroundVolumeID(heatMap.GetID())
+                view.SetBackgroundVolumeID(volume.GetID())
+                view.SetForegroundVolumeID(own.GetID())
                 view.SetForegroundOpacity(HEAT_MAP_OPACITY)
 
     def adopt(self, heatMap: Any, volumeNode: Any) -> bool:
         """Takes over a heat map that views show already, as in a scene that was saved so; says whether any does."""
         showing = [view for view in _views() if view.GetForegroundVolumeID() == heatMap.GetID()]
         if showing and self._heatMap is None:
-            self._heatMap, self._volume = heatMap, shownVolume(volumeNode)
-            self._former = [_Layers(view, self._volume, None, 0.0) for view in showing]
+            volume = shownVolume(volumeNode)
+            self._heatMap = heatMap
+            self._former = [_Layers(view, volume, None, 0.0, heatMap, volume) for view in showing]
         return bool(showing)
 
     def hide(self) -> None:
         """Views that still show the heat map get their former layers back; what the user has changed stays."""
-        heatMap, self._heatMap = self._heatMap, None
+        self._heatMap = None
         former, self._former = self._former, []
         for layers in former:
-            if heatMap is None or not _isThere(layers.view) or layers.view.GetForegroundVolumeID() != heatMap.GetID():
+            if not _isThere(layers.view) or layers.view.GetForegroundVolumeID() != layers.heatMap.GetID():
                 continue
             with slicer.util.NodeModify(layers.view):
-                if layers.view.GetBackgroundVolumeID() == self._volume.GetID():
+                if layers.view.GetBackgroundVolumeID() == layers.volume.GetID():
                     layers.view.SetBackgroundVolumeID(_idOf(layers.background))
                 layers.view.SetForegroundVolumeID(_idOf(layers.foreground))
                 layers.view.SetForegroundOpacity(layers.opacity)
