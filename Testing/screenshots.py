@@ -125,7 +125,8 @@ def overview(result: Any, window: tuple[float, float] | None, path: Path) -> Non
 
     from PrognosisLib.images.cine.cine import Cine
     from PrognosisLib.reporting.cine_view import CineView
-    from PrognosisLib.reporting.report import chart_images, cine_images, heat_map_images, slice_images
+    from PrognosisLib.reporting.film_images import cine_images
+    from PrognosisLib.reporting.report import chart_images, heat_map_images, slice_images
 
     # The first image carries the segments.
     findings, volume = result.findings, next(iter(result.case.volumes.values()))

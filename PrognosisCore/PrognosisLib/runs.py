@@ -57,7 +57,7 @@ def startDemo(logic: SystemLogic, options: Mapping[str, Any] | None = None) -> J
 
 def startReport(logic: SystemLogic, result: Result, folder: Path, clinical: Mapping[str, Any]) -> JobRun:
     """Writes report.html of a result into a folder; gives its path."""
-    from .reporting.outputs import provenance_of
+    from .reporting.outputs import films_of, provenance_of
     from .worker.jobs import ReportJob
 
     bundle = logic.pipeline.bundle
@@ -68,6 +68,7 @@ def startReport(logic: SystemLogic, result: Result, folder: Path, clinical: Mapp
         "bundle_card": bundle.card,
         "wanted": logic.system.clinical_fields,
         "window": logic.system.primary_of(result.case.volumes).window,
+        "titles": films_of(logic.system, result.case.volumes)["titles"],
     }
     case = Case(dict(result.case.volumes), settings=_jobSettings(logic, folder=str(folder), report=report))
     return JobRun(logic, ReportJob.path, case, lambda found: Path(found.provenance["file"]))

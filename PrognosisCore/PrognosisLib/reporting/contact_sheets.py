@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -56,6 +57,46 @@ def contact_sheet(
     _note(figure, view, edge)
     if heat_map is None:
         footer(figure, [mask for mask in masks if mask.visible], "", edge)
+    return figure
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of several images that are shown beside each other: its name, its film, and what is drawn on it."""
+
+    title: str
+    view: CineView
+    masks: Sequence[Mask]
+    heat_map: HeatMap | None = None
+
+
+def side_by_side(sides: Sequence[Side], width: float = 10.0) -> Figure:
+    """One frame of each image, of a film one that shows its mask, with outlines, and with its heat map if it has one.
+
+    Args:
+        width: of the figure, in inches.
+    """
+    hot = [side.heat_map for side in sides if side.heat_map is not None]
+    edge, gap, title, foot = 0.12, 0.15, 0.26, 0.82 if hot else 0.55
+    tile = (width - 2 * edge - (len(sides) - 1) * gap) / len(sides)
+    heights = [tile * side.view.size[0] / side.view.size[1] for side in sides]
+    figure = new_figure(width, max(heights) + title + foot)
+    for column, (side, height) in enumerate(zip(sides, heights, strict=True)):
+        view, number = side.view, shown_frames(side.view, side.masks, 1)[0]
+        axes = place_axes(figure, edge + column * (tile + gap), foot + max(heights) - height, tile, height)
+        axes.imshow(view.drawn(number, view.cine.frame(number), side.masks, side.heat_map), aspect="auto")
+        axes.set(xticks=[], yticks=[])
+        words = f"{side.title}: {frame_words(view.cine, number)}" if len(view.cine) > 1 else side.title
+        axes.set_title(words, fontsize=NORMAL, color=INK, pad=3)
+        if view.width_mm is not None:
+            draw_scale_bar(axes, view.width_mm)
+    if hot:
+        color_bar(figure, " and ".join(one.name for one in hot), edge)
+    else:
+        footer(figure, [mask for side in sides for mask in side.masks if mask.visible], "", edge)
+    figure_height = figure.get_size_inches()[1]
+    text = "Outside the ultrasound images all is black."
+    figure.text(edge / width, 0.08 / figure_height, text, fontsize=SMALL, color=INK, va="bottom")
     return figure
 
 

@@ -11,19 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 from .. import scene
 from ..images.readers import sha256_of
-from ..systems import find_system
+from ..systems import System, find_system
 from . import report
 from .output import OutputFolder, write_atomic
 
 if TYPE_CHECKING:
     from ..bundles.bundle import Bundle
+    from ..images.cine.cine import Cine
     from ..logic import Result
+    from ..volume import Volume
 
 SEGMENTATION, TABLE, PROVENANCE = "segmentation.seg.nrrd", "results.csv", "provenance.json"
 REPORT, SCENE, PICTURE = "report.html", "scene.mrb", "picture.png"
 ALL_FILES = (SEGMENTATION, TABLE, PROVENANCE, REPORT, SCENE)
 PICTURE_DPI = 100  # small files: a batch has thousands of them
 VERSIONS_OF = ("numpy", "SimpleITK", "onnxruntime", "opencv-python-headless", "torch", "vtk", "slicer-core")
+
+
+def segmentation_of(role: str) -> str:
+    """Name of the file with the segments of another image than the first."""
+    return SEGMENTATION.replace("segmentation", f"segmentation-{role}")
+
+
+def films_of(system: System, volumes: Mapping[str, Volume | Cine]) -> dict[str, Any]:
+    """What the report takes of several films: their titles by role (that of the first is ""), and all but the first."""
+    first = system.primary_of(volumes).name
+    films = {role.name: role.title for role in system.roles if role.film and role.name in volumes}
+    titles = {"" if name == first else name: title for name, title in films.items()}
+    return {"titles": titles, "others": {name: volumes[name] for name in films if name != first}}
 
 
 def provenance_of(result: Result, bundle: Bundle, sources: Mapping[str, Path], clinical: Mapping[str, Any]) -> dict:
@@ -57,6 +72,8 @@ def write_outputs(
 ) -> list[Path]:
     """Write the files that are asked for: the segmentation where there is one, table, provenance, report, scene.
 
+    Segments of another image than the first are in a file of their own.
+
     The report of a cine has a film beside it; see cine_file.py.
 
     Args:
@@ -72,12 +89,14 @@ def write_outputs(
     with OutputFolder(folder) as draft:
         if SEGMENTATION in files and result.nodes.segmentation is not None:
             scene.saveSegmentation(result.nodes.segmentation, draft / SEGMENTATION)
+            for role, node in result.nodes.others.items():
+                scene.saveSegmentation(node, draft / segmentation_of(role))
         if TABLE in files:
             report.write_results_csv(draft / TABLE, result.findings)
         if PROVENANCE in files:
             report.write_provenance(draft / PROVENANCE, provenance)
         if REPORT in files:
-            shown = {"wanted": system.clinical_fields, "window": window}
+            shown = {"wanted": system.clinical_fields, "window": window, **films_of(system, result.case.volumes)}
             report.write_report(draft, result.findings, volume, provenance, clinical, bundle.card, **shown)
         picture = report.first_picture(result.findings, volume, window, PICTURE_DPI) if PICTURE in files else None
         if picture is not None:

@@ -6,7 +6,6 @@ It names no patient and no file unless asked to. That of a cine has a film besid
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -14,7 +13,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -24,37 +24,16 @@ from ..findings import SIMULATED, Findings, Flag, Interval, Measurement
 from ..images.cine.cine import Cine
 from ..volume import Volume
 from ..wording import interval_text, value_text
+from .embedding import DPI, PAGE_INCHES, Picture, embedded
+from .film_images import cine_images, frames_picture, pair_images
 from .output import write_atomic
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from .cine_view import CineView
 
 COLUMNS = ("quantity", "value", "unit", "lower", "upper", "method", "note")
 SEVERITIES = {"error": "Error", "warning": "Warning", "info": "Note"}
 NBSP = "\N{NO-BREAK SPACE}"
-DPI = 180
-PAGE_INCHES = 7.15  # what A4 holds between its margins, so that 8 points print as 8 points
 # Parts of the provenance that have a place of their own in the report.
 _PLACED = ("inputs", "seconds", "clinical", "date", "system")
 _ABBREVIATIONS = {"ct": "CT", "t0": "T0", "t1": "T1", "t2": "T2", "ich": "ICH", "sha256": "SHA-256"}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One embedded picture: PNG bytes, size in CSS pixels, what it shows; `wide` ones scroll on a narrow screen."""
-
-    png: bytes
-    width: int
-    height: int
-    alt: str
-    caption: str = ""
-    wide: bool = False
-
-    @property
-    def base64(self) -> str:
-        return base64.b64encode(self.png).decode("ascii")
 
 
 def write_report(
@@ -70,6 +49,8 @@ def write_report(
     wanted: Iterable[ClinicalField] = (),
     window: tuple[float, float] | None = None,
     show_names: bool = False,
+    titles: Mapping[str, str] = MappingProxyType({}),
+    others: Mapping[str, Cine] = MappingProxyType({}),
 ) -> Path:
     """Write report.html into an existing folder; for a cine also cine.mp4, or cine.gif (see cine_file.py).
 
@@ -84,6 +65,8 @@ def write_report(
         wanted: fields that the system can use; those without a value are listed as not given.
         window: (width, level) of the slices; None for 400, 40 in CT and for the image's own range otherwise.
         show_names: show the names of the input files.
+        titles: of the images by role, where findings lie on several films; that of the first is "".
+        others: the films beside the first by role.
 
     Raises:
         InputError: the file cannot be written.
@@ -97,7 +80,8 @@ def write_report(
         trim_blocks=True,
     )
     environment.filters["words"] = _words
-    drawn = _draw(Path(folder), findings, volume, window)
+    sides = {"": volume, **others} if others and findings.other_roles else {}
+    drawn = _draw(Path(folder), findings, volume, window, [(titles.get(k, k), k, one) for k, one in sides.items()])
     made_with = {key: part for key, part in provenance.items() if key not in _PLACED and part not in ({}, [], "", None)}
     html = environment.get_template("report.html").render(
         title=title or f"{_words(findings.system)} report",
@@ -132,16 +116,18 @@ def first_picture(
     cine; None where nothing of the cine may be shown."""
     from . import pictures
 
+    findings = findings.on()
+
     if isinstance(volume, Cine):
         from .cine_view import CineView
 
         try:
-            return _frames_picture(findings, CineView.of(volume), dpi)
+            return frames_picture(findings, CineView.of(volume), dpi)
         except InputError:
             return None
     names = ", ".join(mask.name for mask in findings.masks if not mask.is_empty)
     outlined = f" with outlines of {names}" if names else ""
-    return _picture(
+    return embedded(
         pictures.slice_pictures(volume, findings.masks, _shown_window(volume, window), width=PAGE_INCHES),
         f"Axial, coronal and sagittal slices{outlined}. Patient right is on the viewer's left.",
         wide=True,
@@ -158,7 +144,14 @@ class _Drawn:
     why_none: str = ""
 
 
-def _draw(folder: Path, findings: Findings, volume: Volume | Cine, window: tuple[float, float] | None) -> _Drawn:
+def _draw(
+    folder: Path,
+    findings: Findings,
+    volume: Volume | Cine,
+    window: tuple[float, float] | None,
+    sides: Sequence[tuple[str, str, Cine]] = (),
+) -> _Drawn:
+    """`sides` are title, role and film of all images, where findings lie on several."""
     if not isinstance(volume, Cine):
         return _Drawn([*slice_images(findings, volume, window), *heat_map_images(findings, volume, window)])
     from .cine_file import write_cine
@@ -171,37 +164,13 @@ def _draw(folder: Path, findings: Findings, volume: Volume | Cine, window: tuple
             [],
             why_none="No ultrasound image was found in the frames, or text could not be told from it: none is shown.",
         )
+    made = pair_images(findings, sides) if sides else cine_images(findings, view)
     if len(volume) == 1:
-        return _Drawn(cine_images(findings, view))
-    heat_map = next(iter(findings.heat_maps), None)
-    film = write_cine(folder, view, findings.masks, heat_map, SIMULATED if findings.is_simulated else "")
-    return _Drawn(cine_images(findings, view), film.name)
-
-
-def cine_images(findings: Findings, view: CineView) -> list[Picture]:
-    """A contact sheet of a few frames with outlines, and one with each heat map."""
-    from .contact_sheets import contact_sheet
-    from .heat_maps import THRESHOLD
-
-    made = [_frames_picture(findings, view)]
-    for heat_map in findings.heat_maps:
-        label = f" ({SIMULATED})" if findings.is_simulated and SIMULATED not in heat_map.name else ""
-        caption = (
-            f"{heat_map.name}{label} over the same frames: what drove the score, from 0 (nothing) to 1 (most). Below "
-            f"{THRESHOLD:g} the frame alone is shown."
-        )
-        sheet = contact_sheet(view, findings.masks, heat_map, width=PAGE_INCHES)
-        made.append(_picture(sheet, caption, wide=True))
-    return made
-
-
-def _frames_picture(findings: Findings, view: CineView, dpi: int = DPI) -> Picture:
-    from .contact_sheets import contact_sheet
-
-    names = ", ".join(mask.name for mask in findings.masks if mask.visible and not mask.is_empty)
-    outlined = f" with outlines of {names}" if names else ""
-    sheet = contact_sheet(view, findings.masks, width=PAGE_INCHES)
-    return _picture(sheet, f"Frames of the cine in the order of time{outlined}.", wide=True, dpi=dpi)
+        return _Drawn(made)
+    own = findings.on()
+    heat_map = next(iter(own.heat_maps), None)
+    film = write_cine(folder, view, own.masks, heat_map, SIMULATED if findings.is_simulated else "")
+    return _Drawn(made, film.name)
 
 
 def slice_images(findings: Findings, volume: Volume, window: tuple[float, float] | None = None) -> list[Picture]:
@@ -214,9 +183,9 @@ def slice_images(findings: Findings, volume: Volume, window: tuple[float, float]
     if main is not None:
         shown = [mask for mask in findings.masks if mask.visible]
         seen = ", ".join(mask.name for mask in shown if not mask.is_empty)
-        made.append(_picture(pictures.surface_figure(shown), f"3D view of {seen} from anterior-left."))
+        made.append(embedded(pictures.surface_figure(shown), f"3D view of {seen} from anterior-left."))
         montage = pictures.montage(volume, main, window, width=PAGE_INCHES)
-        made.append(_picture(montage, f"Twelve axial slices through {main.name}, superior first.", wide=True))
+        made.append(embedded(montage, f"Twelve axial slices through {main.name}, superior first.", wide=True))
     return made
 
 
@@ -238,7 +207,7 @@ def heat_map_images(findings: Findings, volume: Volume, window: tuple[float, flo
         )
         shown = [mask for mask in findings.masks if mask.visible]
         figure = heat_map_picture(volume, heat_map, shown, window, width=PAGE_INCHES)
-        made.append(_picture(figure, caption, wide=True))
+        made.append(embedded(figure, caption, wide=True))
     return made
 
 
@@ -251,7 +220,7 @@ def chart_images(findings: Findings) -> list[Picture]:
     for chart in group_charts(findings.curves):
         label = f" ({SIMULATED})" if any(curve.simulated for curve in chart) else ""
         alt = f"{chart[0].chart}{label}: " + "; ".join(curve.name for curve in chart)
-        made.append(_picture(pictures.survival_picture(chart), alt))
+        made.append(embedded(pictures.survival_picture(chart), alt))
     return made
 
 
@@ -371,10 +340,3 @@ def _clinical(key: str, value: Any) -> tuple[str, str]:
 def _seconds(seconds: Mapping[str, float]) -> list[tuple[str, str]]:
     rows = [(stage, f"{time:.2f}") for stage, time in seconds.items()]
     return [*rows, ("total", f"{sum(seconds.values()):.2f}")] if rows else []
-
-
-def _picture(figure: Figure, caption: str, wide: bool = False, dpi: int = DPI) -> Picture:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi, facecolor="white")
-    width, height = (round(side * 96) for side in figure.get_size_inches())
-    return Picture(file.getvalue(), width, height, alt=caption, caption=caption, wide=wide)

@@ -59,8 +59,9 @@ class ReportJob:
         from ..reporting.report import write_report
 
         progress(0.1, "Drawing the report's pictures")
-        volume = next(iter(case.volumes.values()))
-        file = write_report(Path(case.settings["folder"]), volume=volume, **case.settings["report"])
+        (_role, volume), *others = case.volumes.items()
+        films = {role: one for role, one in others if isinstance(one, Cine)}
+        file = write_report(Path(case.settings["folder"]), volume=volume, others=films, **case.settings["report"])
         return Findings(self.system, provenance={"file": str(file)})
 
     def measure(self, case: Case, masks: Mapping[str, Mask]) -> Findings:
