@@ -30,10 +30,17 @@ class ClinicalForm:
         ui: holds clinicalWidget, clearPatientButton, scoresLabel and patientSection.
         system: whose clinical values these are.
         onChanged: called after a change by the person, not after `setText`.
+        moreText: what is shown below the scores, as rich text, of values without a problem.
     """
 
-    def __init__(self, ui: Any, system: System, onChanged: Callable[[], None]) -> None:
-        self._ui, self._system, self._onChanged = ui, system, onChanged
+    def __init__(
+        self,
+        ui: Any,
+        system: System,
+        onChanged: Callable[[], None],
+        moreText: Callable[[Mapping[str, Any]], str] = lambda values: "",
+    ) -> None:
+        self._ui, self._system, self._onChanged, self._moreText = ui, system, onChanged, moreText
         self._isSetting = False
         self._rows = [_Row(one, ui.clinicalWidget, self._changed) for one in system.clinical_fields]
         ui.clearPatientButton.connect("clicked()", self.clear)
@@ -95,7 +102,8 @@ class ClinicalForm:
         lines = [f'<span style="{WRONG}">{html.escape(problem)}</span>' for problem in problems]
         # Scores cannot be told while a value is wrong.
         lines += [] if problems else [_scoreLine(row) for row in scoresOf(self._system, self.values())]
-        self._ui.scoresLabel.text = "<br>".join(lines)
+        more = "" if problems else self._moreText(self.values())
+        self._ui.scoresLabel.text = "<br>".join(lines) + more
 
 
 def scoresOf(system: System, values: Mapping[str, Any]) -> list[Measurement]:

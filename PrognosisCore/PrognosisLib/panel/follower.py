@@ -29,7 +29,7 @@ class ResultsFollower:
     def __init__(self, panel: Any) -> None:
         self._panel = panel
         self.view = ResultsView(panel.ui, panel.logic, self._onEdit)
-        self._observer: scene.SegmentationObserver | None = None
+        self._observers: list[scene.SegmentationObserver] = []
         self._shown: tuple = ()
         self._measuredWith: tuple | None = None
         self._result: Result | None = None
@@ -49,14 +49,17 @@ class ResultsFollower:
 
     def pause(self) -> None:
         """Stops watching the segmentation, which a run is about to write."""
-        scene.removeObserver(self._observer)
-        self._observer = None
+        for observer in self._observers:
+            scene.removeObserver(observer)
+        self._observers = []
 
     def resume(self) -> None:
-        """Watches the segmentation that the results are of."""
+        """Watches the segmentation that the results are of, and those of other images that belong to it."""
         node = self._panel.parameterNode
-        if self._observer is None and node is not None and node.segmentation is not None:
-            self._observer = scene.observeSegmentation(node.segmentation, self.remeasure)
+        if not self._observers and node is not None and node.segmentation is not None:
+            others = scene.resultsOf(self._panel.system.name, self._volumeNode(), node.segmentation).others
+            for one in (node.segmentation, *others.values()):
+                self._observers.append(scene.observeSegmentation(one, self.remeasure))
 
     def update(self) -> None:
         """The parameter node has changed: shows other nodes, or measures soon with other values."""

@@ -14,6 +14,8 @@ from .. import scene
 from ..findings import SIMULATED, Findings, Flag, Measurement
 from ..logic import SystemLogic, ifInScene
 from ..scene.editing import segmentToEdit
+from ..scene.heat_maps import HEAT_MAP_NAME
+from ..scene.places import volumeOf
 from ..scene.tables import lackOf
 from ..scene.views import HeatMapOverlay
 
@@ -37,6 +39,9 @@ class ResultsView:
     def __init__(self, ui: Any, logic: SystemLogic, onEdit: Callable[[Any], None]) -> None:
         self._ui, self._logic, self._edited = ui, logic, onEdit
         self._volumeNode = self._segmentationNode = self._tableNode = self._chart = self._heatMap = None
+        # Heat maps of the image that carries the results, and those of others.
+        self._heatMaps: tuple = ()
+        self._heatMapsBeside: tuple = ()
         self._rows: tuple[Measurement, ...] = ()
         self._overlay = HeatMapOverlay()
         self._formerLayout: int | None = None
@@ -50,6 +55,7 @@ class ResultsView:
             ui.resultsTableView.connect(signal, self._onRow)
         ui.plotButton.connect("toggled(bool)", self._onPlot)
         ui.heatMapButton.connect("toggled(bool)", self._onHeatMap)
+        ui.heatMapComboBox.connect("currentIndexChanged(int)", self._onHeatMapChosen)
         ui.editButton.connect("clicked()", self._onEdit)
         ui.exportButton.connect("clicked()", self._onExport)
         self.clear()
@@ -113,8 +119,31 @@ class ResultsView:
             self._tellPlaces(view)
         if self._chart is None and self._ui.plotButton.checked:
             self._ui.plotButton.checked = False
-        self._showHeatMap(next(iter(found.heatMaps), None))
+        shown = None if volumeNode is None else scene.shownVolume(volumeNode)
+        self._heatMaps = tuple(node for node in found.heatMaps if volumeOf(node) is shown)
+        self._heatMapsBeside = tuple(node for node in found.heatMaps if volumeOf(node) not in (shown, None))
+        self._offerHeatMaps()
         self.setEnabled(True)
+
+    def _offerHeatMaps(self) -> None:
+        """The names of the heat maps, where there are several; the one that was chosen by its name stays chosen."""
+        box = self._ui.heatMapComboBox
+        names, former = [node.GetAttribute(HEAT_MAP_NAME) or node.GetName() for node in self._heatMaps], box.currentText
+        wasBlocked = box.blockSignals(True)
+        box.clear()
+        for name in names:
+            box.addItem(name)
+        box.currentIndex = names.index(former) if former in names else min(0, len(names) - 1)
+        box.blockSignals(wasBlocked)
+        box.visible = len(names) > 1
+        self._showHeatMap(self._heatMaps[box.currentIndex] if names else None)
+
+    def _onHeatMapChosen(self, index: int) -> None:
+        """Another of several heat maps; the views show it where they showed the former."""
+        wasShown = self._ui.heatMapButton.checked
+        if 0 <= index < len(self._heatMaps):
+            self._showHeatMap(self._heatMaps[index])
+            self._ui.heatMapButton.checked = wasShown
 
     def _showHeatMap(self, heatMap: Any) -> None:
         """Takes another heat map, or none; the button says whether the views show it."""
@@ -188,7 +217,8 @@ class ResultsView:
         elif ifInScene(self._heatMap) is None:
             self._ui.heatMapButton.checked = False
         elif self._overlay.heatMap is not self._heatMap:
-            self._overlay.show(self._heatMap, self._volumeNode)
+            beside = [node for node in self._heatMapsBeside if ifInScene(node) is not None]
+            self._overlay.show(self._heatMap, self._volumeNode, beside)
 
     def _onRow(self, index: Any) -> None:
         """Shows the place of a row in the slice views."""
@@ -203,6 +233,10 @@ class ResultsView:
         volumeNode = self._volumeNode
         node, segmentID = segmentToEdit(volumeNode, self._segmentationNode, name)
         self._edited(node)
+        self.openEditor(volumeNode, node, segmentID)
+
+    def openEditor(self, volumeNode: Any, node: Any, segmentID: str) -> None:
+        """Shows a segment in Segment Editor, over its image."""
         slicer.util.selectModule("SegmentEditor")
         editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
         editor.setSegmentationNode(node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,10 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The pipeline's settings, read from the parameter node."""
         return {"device": self._parameterNode.device.value}
 
+    def patientText(self, clinical: Mapping[str, Any]) -> str:
+        """What is shown below the scores, as rich text, while clinical values are entered."""
+        return ""
+
     # Life of the panel
 
     def setup(self) -> None:
@@ -61,7 +66,7 @@ class SystemWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel, self.ui = loadForm(self.resourcePath(f"UI/{self.moduleName}.ui"), self.system)
         self.layout.addWidget(panel)
         self.runControl = RunControl(self.ui, self._checkCanApply)
-        self.clinicalForm = ClinicalForm(self.ui, self.system, self._onClinicalChanged)
+        self.clinicalForm = ClinicalForm(self.ui, self.system, self._onClinicalChanged, self.patientText)
         self.results = ResultsFollower(self)
         self.player = Player(self.ui.playerSection, self.ui.playWidget, self.ui.seekWidget, self.ui.frameLabel)
         self._hideWhatFilmsLack()
