@@ -79,7 +79,7 @@ def _look_rows(evidence: PairEvidence) -> list[Measurement]:
             "Change of the texture",
             ratio,
             "%",
-            "unevenness of the smoothed gray values (SD / mean) at T1 / at T0 - 1; more is coarser",
+            "standard deviation of the smoothed gray values at T1 / at T0 - 1; more is coarser",
             first.texture,
             None if second is None else second.texture,
         ),
@@ -92,8 +92,8 @@ def _look_rows(evidence: PairEvidence) -> list[Measurement]:
 def areas_mm2(masks: Mapping[str, Mask], evidence: PairEvidence) -> dict[str, float | None]:
     """Area at "t0" and "t1" of the masks as they are now; None where it is not known.
 
-    A segment may lie on the pixels of the other image. So the area that the run measured is scaled by how many pixels
-    the mask has now, against those that the run wrote. A segment that is not there was not edited.
+    The area that the run measured is scaled by how many pixels the mask has now, against those that the run wrote: a
+    segment may have come on other pixels. One that is not there was not edited.
     """
     found: dict[str, float | None] = {}
     for (when, segment), facts in zip(TIMES.items(), (evidence.first, evidence.second), strict=True):
@@ -101,26 +101,26 @@ def areas_mm2(masks: Mapping[str, Mask], evidence: PairEvidence) -> dict[str, fl
         if facts is None or facts.area_mm2 is None:
             found[when] = None
             continue
-        count = facts.pixels if mask is None else int(np.count_nonzero(mask.array))
+        count = facts.pixels if mask is None else pixels_of(mask)
         found[when] = facts.area_mm2 * count / facts.pixels or None
     return found
 
 
+def pixels_of(mask: Mask) -> int:
+    """Number of pixels in the frame that has most of them: of a cine the liver is drawn in one."""
+    return int(np.count_nonzero(mask.array, axis=(1, 2)).max(initial=0))
+
+
 def mask_area_mm2(mask: Mask) -> float:
-    """Area of a mask of one slice, from its own grid."""
+    """Area of a mask in one frame, from its own grid."""
     axes = mask.grid.ijk_to_ras[:3, :3]
-    return float(np.count_nonzero(mask.array)) * float(np.linalg.norm(np.cross(axes[:, 0], axes[:, 1])))
+    return float(pixels_of(mask)) * float(np.linalg.norm(np.cross(axes[:, 0], axes[:, 1])))
 
 
 def change_flags(masks: Mapping[str, Mask], evidence: PairEvidence | None) -> list[Flag]:
-    """T1 missing, or an area that changed more than a liver can."""
-    if evidence is None:
+    """An area that changed more than a liver can."""
+    if evidence is None or evidence.second is None:
         return []
-    if evidence.second is None:
-        message = (
-            "The risk was read from T0 alone, so its interval is wider: add the image of day 5 (T1) if there is one."
-        )
-        return [Flag("one_image", "info", message)]
     areas = areas_mm2(masks, evidence)
     if None in areas.values() or abs(np.log(areas["t1"] / areas["t0"])) <= np.log(1 + LARGE_CHANGE):
         return []

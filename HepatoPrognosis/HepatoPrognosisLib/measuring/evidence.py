@@ -19,13 +19,15 @@ class LiverFacts:
         pixels: number of the mask's voxels in its segment as the run wrote it, over 0; tells how much an edit changed.
         area_mm2: area of the mask in its own image; None where the size of a pixel is not known.
         echogenicity: mean gray value, 0 to 255, at matched depth and gain.
-        texture: coefficient of variation of the gray values after the speckle is smoothed; rises with coarseness.
+        texture: standard deviation of the gray values after the speckle is smoothed; rises with coarseness.
+        frame: number of the frame, from 0.
     """
 
     pixels: int
     area_mm2: float | None
     echogenicity: float
     texture: float
+    frame: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class PairEvidence:
         for facts in (self.first, self.second):
             if facts is not None:
                 scores += [facts.echogenicity, facts.texture, 1.0 if facts.area_mm2 is None else facts.area_mm2]
-                if facts.pixels <= 0 or scores[-1] <= 0:
+                if facts.pixels <= 0 or scores[-1] <= 0 or facts.frame < 0:
                     return False
         good = (self.score_pair is None) == (self.second is None)
         return good and all(math.isfinite(one) for one in scores) and min(self.spread_t0, self.spread_pair) >= 0
@@ -96,6 +98,7 @@ def _facts(content: Mapping[str, Any]) -> LiverFacts:
         None if area is None else float(area),
         float(content["echogenicity"]),
         float(content["texture"]),
+        int(content["frame"]),
     )
 
 

@@ -18,6 +18,7 @@ from ..settings import HepatoSettings
 from .change import change_flags, change_rows
 from .curves import group_curves, survival_curves
 from .evidence import PairEvidence
+from .inputs import frame_rows, input_flags
 from .outlook import BEST, NO_LIVER, NO_SCORE, Patient, group_rows, mortality_rows
 from .points import nomogram_curves, points_rows
 from .readout import HepatoReadout
@@ -26,13 +27,18 @@ SCORES = LIVER_SCORES + ACLF_SCORES
 
 
 def measure_pair(
-    masks: Mapping[str, Mask], clinical: Mapping[str, Any], readout: HepatoReadout, settings: HepatoSettings
+    masks: Mapping[str, Mask],
+    clinical: Mapping[str, Any],
+    readout: HepatoReadout,
+    settings: HepatoSettings,
+    frames: Mapping[str, int] | None = None,
 ) -> Findings:
     """All rows, flags, curves and the summary that the masks and the clinical values allow.
 
     Args:
         masks: by segment name (labels.SEGMENTS); the liver's has the network's readings as its evidence.
         clinical: checked clinical values of admission.
+        frames: number of frames of the images that are chosen now, by role.
     """
     filled = {name: mask for name, mask in masks.items() if not mask.is_empty}
     liver = filled.get(LIVER)
@@ -41,7 +47,7 @@ def measure_pair(
     why, days = NO_LIVER if liver is None else NO_SCORE, settings.mortality_days
     rows = mortality_rows(patient, readout, days, why)
     rows += group_rows(patient, readout)
-    rows += change_rows(filled, evidence)
+    rows += frame_rows(filled, evidence, frames or {}) + change_rows(filled, evidence)
     rows += points_rows(patient, readout, days)
     rows += score_rows(clinical, SCORES)
     curves = (
@@ -49,7 +55,7 @@ def measure_pair(
         *group_curves(patient, readout),
         *nomogram_curves(patient, readout, days),
     )
-    flags = tuple(change_flags(filled, evidence))
+    flags = (*input_flags(evidence, frames or {}, settings), *change_flags(filled, evidence))
     found = Findings("hepato", measurements=tuple(rows), flags=flags, curves=curves)
     return Findings("hepato", (), found.measurements, flags, curves, summary=summary(found))
 

@@ -13,7 +13,7 @@ from PrognosisLib.findings import Mask
 from PrognosisLib.framewise.frames import gray_scale, keep_pieces, liver_facts
 from PrognosisLib.framewise.lattice import FrameLattice, to_input
 from PrognosisLib.images.cine.cine import Cine
-from PrognosisLib.images.cine.screen import Screen, find_screen
+from PrognosisLib.images.cine.screen import Screen
 from PrognosisLib.slicewise.network import SMALLEST_SUM, pooled, probability
 
 from .catalog import LIVER_CLASS
@@ -92,8 +92,8 @@ class ReadFrame:
 def read_image(
     cine: Cine,
     network: Network,
-    number: int | None = None,
-    screen: Screen | None = None,
+    number: int | None,
+    screen: Screen,
     on_frame: Callable[[int, int], None] = lambda done, count: None,
 ) -> ReadFrame:
     """Read one frame: that of the number (from 0), or else the best one; of long cines not every frame is looked at.
@@ -103,21 +103,22 @@ def read_image(
     Raises:
         InputError: the cine has no frame of that number.
     """
-    screen = screen or find_screen(cine)
     lattice = FrameLattice.of(cine, screen)
+    inside = lattice(screen.sector.mask.astype(np.float32)) > 0.5
     if number is not None and number >= len(cine):
         count = f"{len(cine)} frames" if len(cine) > 1 else "one frame"
         raise InputError(f"'{cine.name}' has {count}, and no frame {number + 1}; choose another, or none.")
     if number is not None or len(cine) == 1:
-        return _read(cine, screen, lattice, network, number or 0, number is not None)
+        return _read(cine, screen, lattice, inside, network, number or 0, number is not None)
     found: list[FrameFacts] = []
-    for numbers, gray in _batches(cine, screen, lattice, -(-len(cine) // MOST_FRAMES)):
+    step = -(-len(cine) // MOST_FRAMES)
+    for numbers, gray in _batches(cine, screen, lattice, step):
         logits, detection = network.outputs(to_input(gray)[:, None])[:2]
         for one, frame, frame_logits, logit in zip(numbers, gray, logits, detection, strict=True):
-            found.append(_facts(one, frame, _margin(frame_logits), float(logit[0])))
-        on_frame(numbers[-1] + 1, len(cine))
+            found.append(_facts(one, frame, inside, _margin(frame_logits, inside), float(logit[0])))
+        on_frame(min(numbers[-1] + step, len(cine)), len(cine))
     best = best_frame(found) or max(found, key=lambda one: one.area_cm2)
-    return _read(cine, screen, lattice, network, best.number, False)
+    return _read(cine, screen, lattice, inside, network, best.number, False)
 
 
 def _batches(cine: Cine, screen: Screen, lattice: FrameLattice, step: int) -> Iterator[tuple[list[int], np.ndarray]]:
@@ -129,29 +130,35 @@ def _batches(cine: Cine, screen: Screen, lattice: FrameLattice, step: int) -> It
         yield part, np.stack([lattice(screen.seen(next(frames))) * scale for _number in part])
 
 
-def _margin(logits: np.ndarray) -> np.ndarray:
-    """Log-odds (j, i) of liver against the rest, of (2, j, i) logits; specks are pushed outside."""
-    margin = logits[LIVER_CLASS] - logits[1 - LIVER_CLASS]
+def _margin(logits: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Log-odds (j, i) of liver against the rest, of (2, j, i) logits; none lies outside the image, or is a speck."""
+    margin = np.where(inside, logits[LIVER_CLASS] - logits[1 - LIVER_CLASS], np.float32(FAR_OUTSIDE))
     kept = keep_pieces(margin > 0)
     return np.where((margin > 0) & ~kept, np.float32(FAR_OUTSIDE), margin)
 
 
-def _facts(number: int, gray: np.ndarray, margin: np.ndarray, logit: float) -> FrameFacts:
+def _facts(number: int, gray: np.ndarray, inside: np.ndarray, margin: np.ndarray, logit: float) -> FrameFacts:
     area, level = liver_facts(margin > 0, gray)
-    return FrameFacts(number, area, level, sharpness_of(gray, gray > 0), 0.5 * (1.0 + float(np.tanh(0.5 * logit))))
+    return FrameFacts(number, area, level, sharpness_of(gray, inside), 0.5 * (1.0 + float(np.tanh(0.5 * logit))))
 
 
 def _read(
-    cine: Cine, screen: Screen, lattice: FrameLattice, network: Network, number: int, is_chosen: bool
+    cine: Cine,
+    screen: Screen,
+    lattice: FrameLattice,
+    inside: np.ndarray,
+    network: Network,
+    number: int,
+    is_chosen: bool,
 ) -> ReadFrame:
     gray = lattice(screen.seen(cine.frame(number, gray=True)))[None] * np.float32(gray_scale(cine))
     logits, detection, features, evidence = network.outputs(to_input(gray)[:, None])
-    margin = _margin(logits[0])
+    margin = _margin(logits[0], inside)
     return ReadFrame(
         cine,
         screen,
         lattice,
-        _facts(number, gray[0], margin, float(detection[0, 0])),
+        _facts(number, gray[0], inside, margin, float(detection[0, 0])),
         gray[0],
         margin,
         probability(logits, LIVER_CLASS)[0],

@@ -34,7 +34,7 @@ def test_the_text_is_readable():
     content = json.loads(evidence(-0.25, 1.5).to_text())
     assert content["siamese_score"] == {"t0": -0.25, "t0_t1": 1.5}
     assert set(content["images"]) == {"t0", "t1"}
-    assert set(content["images"]["t0"]) == {"pixels", "area_mm2", "echogenicity", "texture"}
+    assert set(content["images"]["t0"]) == {"pixels", "area_mm2", "echogenicity", "texture", "frame"}
     assert set(json.loads(evidence(-0.25, None).to_text())["images"]) == {"t0"}
 
 
@@ -68,6 +68,7 @@ def change(path: list[str], value: object):
         change(["images", "t1"], None),  # a reading of both without facts of T1
         change(["images", "t0", "pixels"], 0),
         change(["images", "t0", "area_mm2"], -5.0),
+        change(["images", "t0", "frame"], -1),
         change(["images", "t1", "texture"], float("nan")),
     ],
 )
