@@ -25,8 +25,12 @@ def _prepare(
     if constant:
         raise InputError(f'"{constant[0]}" is the same for all patients of the training cohort; leave it out.')
     if events < 5 * len(predictors):
-        raise InputError(f"{events} events are too few for {len(predictors)} predictors; at least 5 each are needed.")
+        raise InputError(f"{events} events are too few for {_count(predictors)}; at least 5 each are needed.")
     return table, x
+
+
+def _count(predictors: Sequence[Predictor]) -> str:
+    return f"{len(predictors)} predictor{'s' * (len(predictors) > 1)}"
 
 
 def _versions(*packages: str) -> dict[str, str]:

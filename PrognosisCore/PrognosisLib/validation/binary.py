@@ -79,8 +79,9 @@ def judge_binary(endpoint: Endpoint, table: Table, run: Run) -> Section:
     for one in cases:
         if not one.score.best_possible:
             _point(section, one)
-    _calibration(section, [one for one in cases if one.score.chance])
-    _decision(section, [one for one in cases if one.score.chance and not one.score.best_possible])
+    chances = [one for one in cases if one.score.chance and not one.score.best_possible]
+    _calibration(section, chances)
+    _decision(section, chances)
     main = cases[0]
     if main.score == endpoint.scores[0]:
         for other in cases[1:]:
@@ -226,7 +227,7 @@ def _compare(section: Section, main: Judged, other: Judged) -> None:
     count, pair = (len(y), int(y.sum())), {"against": other.score}
     new, old = main.risk[first], other.risk[second]
     section.add("auc_difference", main.score, compare_auc(y, new, old), *count, **pair)
-    if not (main.score.chance and other.score.chance):
+    if other.score.best_possible or not (main.score.chance and other.score.chance):
         return
     section.run.say("reclassification")
     classes = section.endpoint.classes

@@ -137,10 +137,8 @@ def check_enough(teaching: Teaching) -> list[str]:
             f"at {FEWEST_EACH} events each; add patients until {FEWEST_EACH * count} have the rarer outcome."
         )
     if rarer < WISHED_EACH * count:
-        return [
-            f"{rarer} events for {count} predictors are {rarer / count:.1f} each; under {WISHED_EACH} each, "
-            "predictions are likely too extreme."
-        ]
+        each = f"{rarer} events for {count} predictor{'s' * (count > 1)} are {rarer / count:.1f} for each"
+        return [f"{each}; under {WISHED_EACH} for each, predictions are likely too extreme."]
     return []
 
 
@@ -181,7 +179,7 @@ def refit_sections(
     found, table = [], Table(rows)
     for wanted in study.models:
         endpoint = study.endpoint(wanted.endpoint)
-        title = f"{endpoint.title}: the model {wanted.name} fitted anew to this cohort"
+        title = f"{endpoint.title}: model '{wanted.name}' fitted anew to this cohort"
         section = Section(replace(endpoint, key=f"{wanted.name}_refit", title=title, published=()), run)
         try:
             teaching = teaching_of(table, study, wanted, bundle, fields)

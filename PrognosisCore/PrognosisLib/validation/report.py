@@ -25,6 +25,7 @@ from .binary import judge_binary
 from .checklist import filled
 from .figures import as_files
 from .known import known_items
+from .methods import SENTENCES
 from .quantity import judge_continuous, judge_quality, judge_review
 from .section import Run, Section
 from .study import BINARY, CONTINUOUS, QUALITY, SURVIVAL, Endpoint, Study
@@ -148,9 +149,8 @@ def methods_text(study: Study, table: Table, subject: Subject, run: Run) -> str:
     if table.failed:
         parts.append(f"{len(table.failed)} cases failed and lack predictions.")
     versions = ", ".join(f"{name} {version}" for name, version in _versions().items())
-    return " ".join(
-        [*parts, *run.methods.values(), f"Intervals are 95 %. Random seed {run.seed}. Software: {versions}."]
-    )
+    told = [run.methods[key] for key in SENTENCES if key in run.methods]
+    return " ".join([*parts, *told, f"Intervals are 95 %. Random seed {run.seed}. Software: {versions}."])
 
 
 def _versions() -> dict[str, str]:

@@ -78,7 +78,7 @@ class Run:
         simulated_columns: of values of models that were trained on a simulated cohort.
         simulated_cohort: the patients are simulated, and so is every outcome.
         repeats: bootstrap samples; permutations: of outcomes, for best cut-offs.
-        methods: sentences of the methods by key, in the order in which they were first needed.
+        methods: sentences of the methods by key, as they were needed.
     """
 
     simulated_columns: frozenset[str] = frozenset()

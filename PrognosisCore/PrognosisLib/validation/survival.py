@@ -64,7 +64,7 @@ def judge_survival(endpoint: Endpoint, table: Table, run: Run) -> Section:
     for one in cases:
         if not one.score.best_possible:
             _search(section, one)
-    _calibration(section, [one for one in cases if one.score.chance and one.score.until])
+    _calibration(section, [one for one in cases if one.score.until and not one.score.best_possible])
     main = cases[0]
     if main.score == endpoint.scores[0]:
         for other in cases[1:]:
@@ -185,8 +185,7 @@ def _calibration(section: Section, cases: Sequence[Followed]) -> None:
         panels.append(
             (score.label, calibration_groups_at(one.time, one.event, one.risk, until, groups), None, one.risk)
         )
-        if not score.best_possible:
-            curves.setdefault(until, []).append(one)
+        curves.setdefault(until, []).append(one)
     scores = [one.score for one in cases]
     if panels:
         title = run.titled(f"{section.endpoint.title}: calibration", *scores)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..findings import SIMULATED
-from ..wording import format_number
 from .methods import FIGURES
 from .section import EVERYBODY, Row, Section
 
@@ -112,17 +111,27 @@ def cell(row: Row) -> str:
     scale, unit = (100.0, "%") if row.figure in SHARES else (1.0, row.unit)
     if not np.isfinite(row.value):
         return "not reached" if row.value > 0 else "not available"
-    text = _number(scale * row.value)
-    if np.isfinite(row.lower) and np.isfinite(row.upper):
-        text += f" ({_number(scale * row.lower)} to {_number(scale * row.upper)})"
+    ends = np.isfinite(row.lower) and np.isfinite(row.upper)
+    decimals = _decimals(scale * row.value, ends)
+    text = _number(scale * row.value, decimals)
+    if ends:
+        text += f" ({_number(scale * row.lower, decimals)} to {_number(scale * row.upper, decimals)})"
     if unit:
         text += f" {unit}"
     return f"{text}, {p_text(row.p)}" if np.isfinite(row.p) else text
 
 
-def _number(value: float) -> str:
-    """Three significant digits at most, and no more than three decimals."""
-    return format_number(round(float(value), 3))
+def _decimals(value: float, has_interval: bool) -> int:
+    """What leaves about three digits; a whole number without an interval stays one."""
+    if not has_interval and value == round(value):
+        return 0
+    size = abs(value)
+    return 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0
+
+
+def _number(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
 
 
 def p_text(p: float) -> str:

@@ -175,7 +175,7 @@ def test_hardly_enough_events_are_warned_of(bundle):
     for n, row in enumerate(rows):
         row["decompensated"] = int(n < 42)
     (warning,) = check_enough(teaching(rows, bundle))
-    assert "42 events for 7 predictors are 6.0 each" in warning
+    assert "42 events for 7 predictors are 6.0 for each" in warning
     for n, row in enumerate(rows):
         row["decompensated"] = int(n < 90)
     assert check_enough(teaching(rows, bundle)) == []

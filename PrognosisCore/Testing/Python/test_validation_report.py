@@ -90,9 +90,9 @@ def test_tables_are_those_of_the_statistics(written):
     assert summary["own"] == {"figure": 1}
     assert summary["bundle"] == BUNDLE
     assert summary["cohort"] == {"cases": 120, "patients": 120, "failed": 0, "simulated": False}
-    value, lower, upper = (round(float(area[name]), 3) for name in ("value", "lower", "upper"))
+    value, lower, upper = (float(area[name]) for name in ("value", "lower", "upper"))
     shown = " ".join(re.sub(r"<[^>]+>", " ", page(folder)).split())
-    assert f"{value:g} ({lower:g} to {upper:g})" in shown
+    assert f"{value:.3f} ({lower:.3f} to {upper:.3f})" in shown
 
 
 def test_what_is_simulated_and_what_was_published_says_so(written):

@@ -264,9 +264,12 @@ def test_tables_hold_every_figure_that_is_shown(event):
 
 def test_texts_of_cells():
     row = judge_binary(EVENT, TABLE, run()).rows[0]
-    assert cell(replace(row, value=0.8, lower=0.7, upper=0.9)) == "0.8 (0.7 to 0.9)"
-    assert cell(replace(row, figure="sensitivity", value=0.8, lower=0.7, upper=0.9)) == "80 (70 to 90) %"
-    assert cell(replace(row, value=5.0, lower=np.nan, upper=np.nan, unit="mL", p=0.0001)) == "5 mL, p < 0.001"
+    nothing = {"lower": np.nan, "upper": np.nan}
+    assert cell(replace(row, value=0.8, lower=0.7, upper=1.0)) == "0.800 (0.700 to 1.000)"
+    assert cell(replace(row, value=-0.0001, lower=-12.0, upper=9.0)) == "0.000 (−12.000 to 9.000)"
+    assert cell(replace(row, figure="sensitivity", value=0.8, lower=0.7, upper=0.9)) == "80.0 (70.0 to 90.0) %"
+    assert cell(replace(row, value=5.0, unit="mL", p=0.0001, **nothing)) == "5 mL, p < 0.001"
+    assert cell(replace(row, value=532.4, unit="mL", **nothing)) == "532 mL"
     assert cell(replace(row, figure="median_survival", value=np.inf, lower=np.nan, upper=np.nan)) == "not reached"
 
 
