@@ -246,7 +246,7 @@ def _air(ct: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     """
     from scipy.ndimage import binary_dilation, label, mean, uniform_filter
 
-    dark = uniform_filter(np.maximum(ct, AIR_HU).astype(np.float32), 3) < AIR_HU + 5
+    dark = uniform_filter(np.maximum(ct, AIR_HU).astype(np.float32), 3) < AIR_HU + 2
     air = binary_dilation(dark, np.ones((3, 3, 3), bool)) & (ct < AIR_HU + 10) & np.isin(labels, (0, *HOLLOW))
     regions, count = label(air)
     pieces, _ = label(~air)
