@@ -14,6 +14,7 @@ from typing import Any
 from .clinical_fields import ClinicalField, fields_of
 from .errors import InputError
 from .scores import (
+    ACLF_SCORES,
     FIBROSIS_SCORES,
     HEMORRHAGE_SCORES,
     LIVER_SCORES,
@@ -132,6 +133,12 @@ STIFFNESS_VALUES = (
     *("impaired_fasting_glucose", "mre_kpa", "swe_kpa"),
 )
 
+ACLF_VALUES = (
+    *("age", "sex", "bilirubin", "albumin", "inr", "creatinine", "sodium", "platelets", "ascites", "encephalopathy"),
+    *("dialysis", "renal_replacement", "wbc", "neutrophils", "urea", "lactate", "mean_arterial_pressure"),
+    *("vasopressors", "pao2_fio2", "spo2_fio2"),
+)
+
 FIBROSIS_VALUES = ("age", "sex", "bmi", "ast", "ast_upper_limit", "alt", "platelets", "swe_kpa")
 
 SYSTEMS: dict[str, System] = {
@@ -180,6 +187,18 @@ SYSTEMS: dict[str, System] = {
         segments=("Liver",),
         clinical=FIBROSIS_VALUES,
         scores=SIGNIFICANT_FIBROSIS_SCORES,
+    ),
+    "hepato": System(
+        name="hepato",
+        module="HepatoPrognosis",
+        pipeline="HepatoPipeline",
+        roles=(
+            Role("t0", "Ultrasound at T0", "US", film=True),
+            Role("t1", "Ultrasound at T1 (day 5)", "US", required=False, film=True),
+        ),
+        segments=("Liver", "Liver at T1"),
+        clinical=ACLF_VALUES,
+        scores=LIVER_SCORES + ACLF_SCORES,
     ),
 }
 
