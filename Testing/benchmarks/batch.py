@@ -121,9 +121,16 @@ def measure_speed(folder: Path, ct: Path, cases: int) -> None:
     for jobs, threads in ((1, 1), (1, 2), (2, 1)):
         count, times = cases * jobs, {}
         cohort, output = write_cohort(folder, ct, count), folder / f"speed-{jobs}-{threads}"
-        run(cohort, output, jobs, times.__setitem__, settings={"threads": threads})
+        held: dict[str, float] = {}
+
+        def note(number: int, now: float, times: dict = times, held: dict = held) -> None:
+            times[number] = now
+            held |= memory()
+
+        run(cohort, output, jobs, note, settings={"threads": threads})
         rates[jobs, threads] = 3600 * (count - jobs) / (times[count] - times[jobs])
-        print(f"  {jobs} processes with {threads} threads each: {rates[jobs, threads]:.0f}", flush=True)
+        told = f"; scene {held['scenes']:.0f} MB, networks {held['networks']:.0f} MB for each"
+        print(f"  {jobs} processes with {threads} threads each: {rates[jobs, threads]:.0f}{told}", flush=True)
     alone = rates[1, 1]
     print(f"  2 processes of 1 thread do {rates[2, 1] / alone:.2f} times as many as one")
     storage = CLUSTER_WORKERS * alone * ct.stat().st_size / 3600 / 1e6
