@@ -81,10 +81,8 @@ def teaching_of(
             raise InputError(
                 f"The results have no column '{column}', the outcome of {model.name}; add it, or a cohort."
             )
-    found = pandas.DataFrame(
-        [wanted.predictors(_values(row, fields)) for row in table.rows],
-        columns=[one.name for one in model.predictors],
-    ).astype(float)
+    values, unfit = _predictors(table, wanted, fields)
+    found = pandas.DataFrame(values, columns=[one.name for one in model.predictors]).astype(float)
     found[OUTCOME] = table.event(endpoint.outcome, endpoint.at_least)
     if model.kind == "cox":
         found[TIME] = table.numbers(endpoint.time)
@@ -93,13 +91,27 @@ def teaching_of(
         complete &= found[TIME].to_numpy() > 0
     rows = np.flatnonzero(complete)
     first = np.sort(np.unique(table.patients[rows], return_index=True)[1])
-    warnings = []
+    warnings = [f"{len(unfit)} cases have unfit values and do not teach (first: {unfit[0]})"] if unfit else []
     if len(rows) < len(table):
         warnings.append(_lacking(found, len(table)))
     if len(first) < len(rows):
         warnings.append(f"{len(rows) - len(first)} further cases of the same patients were left out; the first counts.")
     rows = rows[first]
     return Teaching(endpoint, model, found.iloc[rows].reset_index(drop=True), rows, warnings)
+
+
+def _predictors(
+    table: Table, wanted: RiskModel, fields: Sequence[ClinicalField]
+) -> tuple[list[Mapping[str, float]], list[str]]:
+    """Predictors of each row, {} where its values are unfit, and what is wrong with those."""
+    found, unfit = [], []
+    for row in table.rows:
+        try:
+            found.append(wanted.predictors(_values(row, fields)))
+        except InputError as error:
+            found.append({})
+            unfit.append(str(error))
+    return found, unfit
 
 
 def _values(row: Mapping[str, Any], fields: Sequence[ClinicalField]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_a_cutoff_beyond_the_cohort_leaves_one_group(models):
         lambda groups: groups.pop("died"),
         lambda groups: groups["died"].pop(),
         lambda groups: groups.update(format="other"),
-        lambda groups: groups["cohort"].update(simulated=False),
+        lambda groups: groups["cohort"].update(simulated="no"),
         lambda groups: groups["died"].__setitem__(0, 2),
         lambda groups: groups["survival_months"].__setitem__(0, float("nan")),
     ],

@@ -74,6 +74,30 @@ def test_evaluation_measures_what_the_networks_found(bundle: Path, cohort: Path,
     assert figures["bundle"]["name"] == "Thresholds for tests"
 
 
+def test_evaluation_takes_outcomes_clinical_values_and_cases_without_labels(bundle: Path, cohort: Path, tmp_path: Path):
+    told = {"age": "66", "bilirubin [mg/dL]": "1.2", "albumin": "38", "sex": "male", "site": "A"}
+    rows = []
+    for number, row in enumerate(csv.DictReader(cohort.open(encoding="utf-8"))):
+        files = {name: str(cohort.parent / row[name]) for name in ("ct", "labels")}
+        outcome = {"died": str(number % 2), "survival_months": str(5 + number), "decompensated": str(int(number == 0))}
+        rows.append({"case": row["case"], **files, **told, **outcome})
+    rows[1]["labels"] = ""
+    rows[2]["albumin"] = "900"
+    written = evaluate(tmp_path / "out", write_rows(tmp_path / "cohort.csv", rows), bundle)
+    found = list(csv.DictReader(written[0].open(encoding="utf-8")))
+    assert [bool(row["spleen_dice"]) for row in found] == [True, False, False]
+    assert [bool(row["decompensation_risk"]) for row in found] == [True, True, False]
+    assert "albumin 900" in found[2]["error"]
+    assert float(found[0]["bilirubin"]) == pytest.approx(1.2 * 17.104, rel=1e-3)
+    assert float(found[0]["decompensation_risk_lower"]) < float(found[0]["decompensation_risk"])
+    summary = json.loads(written[2].read_text(encoding="utf-8"))
+    assert summary["cohort"] == {"cases": 3, "patients": 3, "failed": 1, "simulated": False}
+    survival = summary["endpoints"]["survival"]
+    assert any("1 of 2 patients have the event" in remark for remark in survival["remarks"])
+    (refused,) = summary["endpoints"]["decompensation_refit"]["remarks"]
+    assert refused.startswith("No case has all that decompensation after TACE needs: 1 cases have unfit values")
+
+
 def test_labels_on_another_grid_are_refused(tmp_path: Path):
     image = write_volume(phantoms.scan(GRID), tmp_path / "ct.nii.gz")
     moved = GRID.ijk_to_ras.copy()
