@@ -158,7 +158,7 @@ def test_signs_and_clinical_values_go_with_the_stage():
 
 
 DISTURBERS = {
-    "steatosis": lambda one: one.steatosis_db,
+    "steatosis where there is any": lambda one: one.steatosis_db or np.nan,
     "age": lambda one: one.age,
     "bmi": lambda one: one.bmi,
     "wall": lambda one: one.anatomy.subcutaneous_fat_mm,
@@ -191,7 +191,9 @@ CHOICES = {
 
 @pytest.mark.parametrize("name", DISTURBERS)
 def test_what_disturbs_is_not_driven_by_the_stage(name):
-    values, stages = np.array([DISTURBERS[name](one) for one in examinations()], float), drawn_stages()
+    values = np.array([DISTURBERS[name](one) for one in examinations()], float)
+    known = np.isfinite(values)
+    values, stages = values[known], drawn_stages()[known]
     assert len(np.unique(values)) > 20
     assert kruskal(*(values[stages == k] for k in range(5))).pvalue > UNLIKELY
 

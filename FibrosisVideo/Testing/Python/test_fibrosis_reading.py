@@ -223,11 +223,12 @@ def test_the_score_s_course_is_that_of_the_frames(trained, model):
 
 
 @pytest.mark.parametrize("model", ["3d", "2d"])
-def test_a_linear_score_is_the_sum_of_its_heat(trained, model):
+@pytest.mark.parametrize("usable", [WINDOW, 9])
+def test_a_linear_score_is_the_sum_of_its_heat(trained, model, usable):
     networks, encoders = trained
     head = networks[model].head()
     upward = LinearHead(np.abs(head.weights), head.bias)  # features are not negative: nothing is cut
-    found = read_window(window(4), encoders[model], upward, model, True)
+    found = read_window(window(4, usable), encoders[model], upward, model, True)
     total = found.heat.astype(float).sum(axis=(1, 2)).mean()
     assert total > 0.05
     assert total == pytest.approx(found.score - upward.bias, rel=5e-3)

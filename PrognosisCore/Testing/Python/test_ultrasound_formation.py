@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ultrasound_cases import BARE, CURVED, DOWN, PROBE, band, deeper, frame, homogeneous, layered, level, medium
 
-from PrognosisLib.simulation.ultrasound.formation import Beamformer, LiverState, Machine, resolve_tissue, to_gray
-from PrognosisLib.simulation.ultrasound.medium import FAR
+from PrognosisLib.simulation.ultrasound.formation import (
+    HIDDEN_DB,
+    TILE,
+    TILE_MM,
+    Beamformer,
+    LiverState,
+    Machine,
+    resolve_tissue,
+    to_gray,
+)
+from PrognosisLib.simulation.ultrasound.medium import FAR, STEP_MM, WALL_MM
 from PrognosisLib.simulation.ultrasound.probe import ConvexProbe, Pose
+from PrognosisLib.simulation.ultrasound.recording import PERSISTENCE_S
+from PrognosisLib.simulation.ultrasound.sweep import PRESSED_MM
 from PrognosisLib.simulation.ultrasound.tissues import ATTENUATION, BACKSCATTER, CODES, TISSUES
 
 RAYLEIGH_SNR = math.sqrt(math.pi / (4 - math.pi))  # 1.913: mean over SD of fully developed speckle's amplitude
@@ -340,3 +352,18 @@ def test_tissues_stand_in_the_order_that_sonographers_know():
     assert liver == 0
     assert min(ATTENUATION[CODES[name]] for name in ("bone", "gas")) > 10 * ATTENUATION[CODES["liver"]]
     assert len(CODES) == len(TISSUES) < 256
+
+
+def test_the_document_says_what_the_code_does():
+    text = " ".join((Path(__file__).resolve().parents[3] / "docs" / "ultrasound.md").read_text("utf-8").split())
+    for said in (
+        f"cell of {TILE_MM:g} mm",
+        f"cube of {TILE} cells that repeats every {TILE * TILE_MM:.0f} mm",
+        f"mean over SD {RAYLEIGH_SNR:.2f}",
+        f"attenuation took {HIDDEN_DB:g} dB more",
+        f"on a grid of {STEP_MM:g} mm",
+        f"within {WALL_MM:g} mm of the skin",
+        f"pressed {PRESSED_MM:g} mm into the skin",
+        f"the frame {1000 * PERSISTENCE_S:.0f} ms earlier",
+    ):
+        assert said in text, f"docs/ultrasound.md does not say: {said}"
