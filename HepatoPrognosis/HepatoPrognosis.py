@@ -122,7 +122,6 @@ class HepatoPrognosisWidget(SystemWidget):
             self.players[role] = Player(*(getattr(ui, f"{role}{part}") for part in parts))
             getattr(ui, f"{role}FrameButton").connect("clicked()", lambda role=role: self.onUseFrame(role))
         ui.pairButton.connect("toggled(bool)", self.onPair)
-        ui.editT1Button.connect("clicked()", self.onEditT1)
         self._followImages()
 
     def cleanup(self) -> None:
@@ -132,8 +131,7 @@ class HepatoPrognosisWidget(SystemWidget):
         super().cleanup()
 
     def onSceneStartClose(self, caller=None, event=None) -> None:
-        self.pair.forget()
-        self.ui.pairButton.checked = False
+        self.ui.pairButton.checked = False  # views and layout outlive the scene
         super().onSceneStartClose(caller, event)
 
     def setParameterNode(self, node: Any) -> None:
@@ -147,7 +145,6 @@ class HepatoPrognosisWidget(SystemWidget):
     def _checkCanApply(self) -> None:
         super()._checkCanApply()
         self.ui.framesSection.enabled = not self.runControl.isBusy
-        self.ui.editT1Button.enabled = not self.runControl.isBusy and self._isReadT1()
 
     def playedVolume(self) -> Any:
         """None: each image has a player of its own."""
@@ -208,24 +205,6 @@ class HepatoPrognosisWidget(SystemWidget):
         volumes = self.volumes()
         for mask in result.findings.masks:
             scene.jumpTo(mask.middle_ras, volumes[mask.role or ROLES[0]])
-
-    # The liver of T1
-
-    def _isReadT1(self) -> bool:
-        return self._segmentationT1() is not None
-
-    def _segmentationT1(self) -> Any:
-        """The segmentation of T1 that belongs to the results."""
-        node = self.parameterNode
-        if node is None or node.segmentation is None or node.t1 is None:
-            return None
-        return scene.resultsOf(self.system.name, self.primaryVolume(), node.segmentation).others.get(ROLES[1])
-
-    def onEditT1(self) -> None:
-        """Opens Segment Editor on the liver of T1."""
-        segmentation, name = self._segmentationT1(), self.system.segments[1]
-        if segmentation is not None:
-            self.results.view.openEditor(self.parameterNode.t1, segmentation, scene.findSegmentID(segmentation, name))
 
 
 class HepatoPrognosisTest(ScriptedLoadableModuleTest):

@@ -91,7 +91,7 @@ def test_a_pair_is_measured(a_finished_panel):
     assert value(panel, "area_change") == pytest.approx(-19, abs=1)
     assert "simulated cohort" in panel.ui.summaryLabel.text
     assert panel.ui.plotButton.enabled
-    assert panel.ui.editT1Button.enabled
+    assert panel.ui.editOtherButton.text == "Edit Liver at T1"
     assert not panel.ui.allFramesCheckBox.visible
     assert host.dialogs() == []
 
@@ -108,7 +108,7 @@ def test_without_a_liver_the_clinical_model_is_there(a_panel):
     run(a_panel, nodes)
     assert value(a_panel, "siamese_mortality") is None
     assert value(a_panel, "clinical_mortality") > 0
-    assert not a_panel.ui.editT1Button.enabled
+    assert not a_panel.ui.editOtherButton.visible
 
 
 # --- frames -----------------------------------------------------------------------------------------------------------
@@ -159,25 +159,52 @@ def flags_of(panel) -> str:
 # --- side by side -----------------------------------------------------------------------------------------------------
 
 
+VIEWS = ("Red", "Yellow")
+
+
+@pytest.fixture
+def views(host_scene):
+    """What a window has made: its two views, and what they show."""
+    import slicer
+
+    manager = slicer.app.layoutManager()
+    before = manager.layout
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    made = [host_scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode") for _name in VIEWS]
+    for name, composite in zip(VIEWS, made, strict=True):
+        composite.SetLayoutName(name)
+    yield [host_scene.GetSingletonNode(name, "vtkMRMLSliceNode") for name in VIEWS]
+    manager.setLayout(before)
+    for composite in made:  # which would outlive a closed scene
+        host_scene.RemoveNode(composite)
+
+
 def composites():
     import slicer
 
     nodes = {node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
-    return nodes["Red"], nodes["Yellow"]
+    return [nodes[name] for name in VIEWS]
 
 
-def test_both_images_are_shown_side_by_side_and_linked(a_panel):
+def state(view) -> list:
+    import slicer
+
+    matrix = slicer.util.arrayFromVTKMatrix(view.GetSliceToRAS())
+    return [view.GetOrientation(), *view.GetFieldOfView(), *view.GetXYZOrigin(), *matrix.ravel()]
+
+
+def test_both_images_are_shown_side_by_side_and_linked(a_panel, views):
     import slicer
 
     ui, manager = a_panel.ui, slicer.app.layoutManager()
     assert not ui.pairButton.enabled
-    nodes, former = add_images(), manager.layout
+    nodes, former, before = add_images(), manager.layout, [state(view) for view in views]
     choose(a_panel, nodes)
     ui.pairButton.click()
     assert manager.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView
     assert [one.GetBackgroundVolumeID() for one in composites()] == [node.GetID() for node in nodes.values()]
     assert all(one.GetLinkedControl() and one.GetHotLinkedControl() for one in composites())
-    views = [slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode") for name in ("Red", "Yellow")]
     assert [view.GetOrientation() for view in views] == ["Axial", "Axial"]
     other = add_images(second=False)["t0"]
     ui.t1Selector.setCurrentNode(other)
@@ -185,9 +212,10 @@ def test_both_images_are_shown_side_by_side_and_linked(a_panel):
     ui.pairButton.click()
     assert manager.layout == former
     assert not any(one.GetLinkedControl() for one in composites())
+    assert [state(view) for view in views] == before
 
 
-def test_without_t1_nothing_is_side_by_side(a_panel):
+def test_without_t1_nothing_is_side_by_side(a_panel, views):
     import slicer
 
     ui, manager, former = a_panel.ui, slicer.app.layoutManager(), slicer.app.layoutManager().layout
@@ -198,7 +226,7 @@ def test_without_t1_nothing_is_side_by_side(a_panel):
     assert manager.layout == former
 
 
-def test_a_closed_scene_ends_it(a_panel, host_scene):
+def test_a_closed_scene_ends_it(a_panel, views, host_scene):
     choose(a_panel, add_images())
     a_panel.ui.pairButton.click()
     host_scene.Clear(0)
@@ -206,7 +234,7 @@ def test_a_closed_scene_ends_it(a_panel, host_scene):
     assert not a_panel.pair.isShown
 
 
-def test_each_view_has_the_heat_map_of_its_image(a_finished_panel):
+def test_each_view_has_the_heat_map_of_its_image(a_finished_panel, views):
     import slicer
 
     panel, ui = a_finished_panel, a_finished_panel.ui
@@ -281,7 +309,7 @@ def test_an_edit_of_t1_is_measured_at_once(a_finished_panel):
 
     panel = a_finished_panel
     before = {key: value(panel, key) for key in ("liver_area_t0", "liver_area_t1", "combined_mortality")}
-    panel.ui.editT1Button.click()
+    panel.ui.editOtherButton.click()
     editorWidget = slicer.modules.segmenteditor.widgetRepresentation().self().editor
     segmentation = editorWidget.segmentationNode()
     assert segmentation is not panel.parameterNode.segmentation
@@ -305,7 +333,7 @@ def test_the_report_has_both_images(a_finished_panel, tmp_path, monkeypatch):
     a_finished_panel.ui.reportButton.click()
     finish(a_finished_panel)
     html = (tmp_path / "report.html").read_text("utf-8")
-    assert "Ultrasound at T0 and Ultrasound at T1 (day 5), with outlines of the liver." in html
+    assert "Ultrasound at T0 and Ultrasound at T1 (day 5), with outlines." in html
     assert "Change from T0 to T1" in html
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
@@ -341,7 +369,7 @@ def test_settings_and_images_are_saved_with_the_scene(a_finished_panel, tmp_path
     assert a_finished_panel.settings() == wanted
     assert [ui.t0Selector.currentNode().GetName(), ui.t1Selector.currentNode().GetName()] == names
     assert {key: value(a_finished_panel, key) for key in rows} == pytest.approx(rows, rel=1e-4)
-    assert ui.editT1Button.enabled
+    assert ui.editOtherButton.enabled
 
 
 def test_clinical_values_are_kept_as_they_were_entered(a_panel):

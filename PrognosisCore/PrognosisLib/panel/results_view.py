@@ -42,6 +42,8 @@ class ResultsView:
         # Heat maps of the image that carries the results, and those of others.
         self._heatMaps: tuple = ()
         self._heatMapsBeside: tuple = ()
+        # The segmentation of another image that belongs to the results.
+        self._otherNode: Any = None
         self._rows: tuple[Measurement, ...] = ()
         self._overlay = HeatMapOverlay()
         self._formerLayout: int | None = None
@@ -57,6 +59,7 @@ class ResultsView:
         ui.heatMapButton.connect("toggled(bool)", self._onHeatMap)
         ui.heatMapComboBox.connect("currentIndexChanged(int)", self._onHeatMapChosen)
         ui.editButton.connect("clicked()", self._onEdit)
+        ui.editOtherButton.connect("clicked()", self._onEditOther)
         ui.exportButton.connect("clicked()", self._onExport)
         self.clear()
 
@@ -97,6 +100,7 @@ class ResultsView:
         segmentation, table = self._segmentationNode, self._tableNode
         self._ui.show3DButton.enabled = enabled and segmentation is not None
         self._ui.editButton.enabled = enabled and self._volumeNode is not None
+        self._ui.editOtherButton.enabled = enabled and self._otherNode is not None
         self._ui.plotButton.enabled = enabled and self._chart is not None
         self._ui.heatMapButton.enabled = enabled and self._heatMap is not None
         self._ui.exportButton.enabled = enabled and table is not None
@@ -123,6 +127,11 @@ class ResultsView:
         self._heatMaps = tuple(node for node in found.heatMaps if volumeOf(node) is shown)
         self._heatMapsBeside = tuple(node for node in found.heatMaps if volumeOf(node) not in (shown, None))
         self._offerHeatMaps()
+        self._otherNode = next(iter(found.others.values()), None)
+        self._ui.editOtherButton.visible = self._otherNode is not None
+        if self._otherNode is not None:
+            name = self._otherNode.GetSegmentation().GetNthSegment(0).GetName()
+            self._ui.editOtherButton.text = _("Edit {segment}").format(segment=name)
         self.setEnabled(True)
 
     def _offerHeatMaps(self) -> None:
@@ -233,9 +242,16 @@ class ResultsView:
         volumeNode = self._volumeNode
         node, segmentID = segmentToEdit(volumeNode, self._segmentationNode, name)
         self._edited(node)
-        self.openEditor(volumeNode, node, segmentID)
+        self._openEditor(volumeNode, node, segmentID)
 
-    def openEditor(self, volumeNode: Any, node: Any, segmentID: str) -> None:
+    def _onEditOther(self) -> None:
+        """Opens Segment Editor on the first segment of the other image."""
+        node = ifInScene(self._otherNode)
+        volumeNode = None if node is None else volumeOf(node)
+        if volumeNode is not None and node.GetSegmentation().GetNumberOfSegments():
+            self._openEditor(volumeNode, node, node.GetSegmentation().GetNthSegmentID(0))
+
+    def _openEditor(self, volumeNode: Any, node: Any, segmentID: str) -> None:
         """Shows a segment in Segment Editor, over its image."""
         slicer.util.selectModule("SegmentEditor")
         editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from ..findings import SIMULATED, Findings
 from ..images.cine.cine import Cine
 from .embedding import DPI, PAGE_INCHES, Picture, embedded
@@ -41,28 +42,36 @@ def frames_picture(findings: Findings, view: CineView, dpi: int = DPI) -> Pictur
     return embedded(sheet, f"Frames of the cine in the order of time{outlined}.", wide=True, dpi=dpi)
 
 
-def pair_images(findings: Findings, sides: Sequence[tuple[str, str, Cine]]) -> list[Picture]:
+def pair_images(findings: Findings, sides: Sequence[tuple[str, str, Cine]], view: CineView) -> list[Picture]:
     """Films beside each other with outlines, the same with their heat maps, and each further heat map of the first.
+
+    A film of which nothing may be shown is left out.
 
     Args:
         sides: title, role and film of each, the first one's role being "".
-
-    Raises:
-        InputError: nothing in one of the films looks like an ultrasound image, or it cannot be told from text.
+        view: of the first.
     """
-    from .cine_view import CineView
     from .contact_sheets import Side, side_by_side
 
     parts = {role: findings.on(role) for _title, role, _cine in sides}
-    plain = [Side(title, CineView.of(cine), parts[role].masks) for title, role, cine in sides]
+    views = {role: _view_of(cine) if role else view for _title, role, cine in sides}
+    shown = [(title, role) for title, role, _cine in sides if views[role] is not None]
+    plain = [Side(title, views[role], parts[role].masks) for title, role in shown]
     names = " and ".join(side.title for side in plain)
-    made = [embedded(side_by_side(plain, PAGE_INCHES), f"{names}, with outlines of the liver.", wide=True)]
-    hot = [
-        replace(side, heat_map=next(iter(parts[role].heat_maps), None))
-        for side, (_t, role, _c) in zip(plain, sides, strict=True)
-    ]
-    if any(side.heat_map is not None for side in hot):
+    made = [embedded(side_by_side(plain, PAGE_INCHES), f"{names}, with outlines.", wide=True)]
+    firsts = [next(iter(parts[role].heat_maps), None) for _title, role in shown]
+    hot = [replace(side, heat_map=heat) for side, heat in zip(plain, firsts, strict=True)]
+    if any(heat is not None for heat in firsts):
         label = f" ({SIMULATED})" if findings.is_simulated else ""
         made.append(embedded(side_by_side(hot, PAGE_INCHES), f"{names}, with what drove the score{label}.", wide=True))
     rest = replace(parts[""], heat_maps=parts[""].heat_maps[1:])
-    return made + cine_images(rest, plain[0].view)[1:]
+    return made + cine_images(rest, view)[1:]
+
+
+def _view_of(cine: Cine) -> CineView | None:
+    from .cine_view import CineView
+
+    try:
+        return CineView.of(cine)
+    except InputError:
+        return None

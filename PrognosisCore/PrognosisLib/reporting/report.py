@@ -164,7 +164,7 @@ def _draw(
             [],
             why_none="No ultrasound image was found in the frames, or text could not be told from it: none is shown.",
         )
-    made = pair_images(findings, sides) if sides else cine_images(findings, view)
+    made = pair_images(findings, sides, view) if sides else cine_images(findings, view)
     if len(volume) == 1:
         return _Drawn(made)
     own = findings.on()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import slicer
+import vtk
 
 from .films import shownVolume
 
@@ -17,12 +18,17 @@ ORIENTATION = "Axial"  # the plane of films, and of images without a place
 
 @dataclass(frozen=True)
 class _Former:
-    """What a view showed before: nodes, not IDs, which a closed scene gives to others."""
+    """How a view was before: nodes, not IDs, which a closed scene gives to others."""
 
+    view: Any
     composite: Any
     background: Any
     isLinked: bool
     isHotLinked: bool
+    orientation: str
+    fieldOfView: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    sliceToRAS: vtk.vtkMatrix4x4
 
 
 class SideBySide:
@@ -46,44 +52,33 @@ class SideBySide:
         if self._layout is None:
             self._layout = node.GetViewArrangement()
         node.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
-        composites = [_compositeOf(name) for name in VIEWS]
+        views = [_viewOf(name) for name in VIEWS]
         if not self._former:
-            self._former = [_formerOf(composite) for composite in composites]
-        for name, composite, volume in zip(VIEWS, composites, volumeNodes, strict=True):
-            view = _viewOf(name)
-            if view is not None:
-                view.SetOrientation(ORIENTATION)
+            self._former = [_formerOf(*view) for view in views if view is not None]
+        shown = [(view, volume) for view, volume in zip(views, volumeNodes, strict=True) if view is not None]
+        for (view, composite), volume in shown:
+            view.SetOrientation(ORIENTATION)
             with slicer.util.NodeModify(composite):
                 composite.SetLinkedControl(False)  # each is fitted to its own image first
                 composite.SetBackgroundVolumeID(shownVolume(volume).GetID())
                 composite.SetForegroundVolumeID(None)
         slicer.util.resetSliceViews()
-        _setOneScale([view for view in map(_viewOf, VIEWS) if view is not None])
-        for composite in composites:
+        _setOneScale([view for (view, _composite), _volume in shown])
+        for (_view, composite), _volume in shown:
             composite.SetHotLinkedControl(True)
             composite.SetLinkedControl(True)
 
     def hide(self) -> None:
-        """Brings back what was there, unless the user has chosen another layout or other images since."""
+        """Brings back what was there; a layout that the user has chosen since stays."""
         former, self._former = self._former, []
         layout, self._layout = self._layout, None
         if layout is None:
             return
         for one in former:
-            if slicer.mrmlScene.IsNodePresent(one.composite):
-                there = one.background is not None and slicer.mrmlScene.IsNodePresent(one.background)
-                with slicer.util.NodeModify(one.composite):
-                    one.composite.SetLinkedControl(one.isLinked)
-                    one.composite.SetHotLinkedControl(one.isHotLinked)
-                    if there:
-                        one.composite.SetBackgroundVolumeID(one.background.GetID())
+            _bringBack(one)
         node = layoutNode()
         if node.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView:
             node.SetViewArrangement(layout)
-
-    def forget(self) -> None:
-        """For a scene that is closed: its views are not brought back."""
-        self._former, self._layout = [], None
 
 
 def layoutNode() -> Any:
@@ -91,27 +86,46 @@ def layoutNode() -> Any:
     return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
 
 
-def _viewOf(name: str) -> Any:
-    """The slice node of a view; None where no window has made it."""
-    return slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode")
-
-
-def _compositeOf(name: str) -> Any:
-    """What a view shows; the node that a window would make is made where there is none."""
+def _viewOf(name: str) -> tuple[Any, Any] | None:
+    """The slice node of a view, and the node that says which images it shows; None where no window has made them."""
+    view = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode")
     nodes = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-    found = next((node for node in nodes if node.GetLayoutName() == name), None)
-    if found is None:
-        found = slicer.vtkMRMLSliceCompositeNode()
-        found.SetLayoutName(name)
-        found.SetSingletonTag(name)
-        found = slicer.mrmlScene.AddNode(found)
-    return found
+    composite = next((node for node in nodes if node.GetLayoutName() == name), None)
+    return None if view is None or composite is None else (view, composite)
 
 
-def _formerOf(composite: Any) -> _Former:
+def _formerOf(view: Any, composite: Any) -> _Former:
     volumeID = composite.GetBackgroundVolumeID()
-    volume = slicer.mrmlScene.GetNodeByID(volumeID) if volumeID else None
-    return _Former(composite, volume, bool(composite.GetLinkedControl()), bool(composite.GetHotLinkedControl()))
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(view.GetSliceToRAS())
+    return _Former(
+        view,
+        composite,
+        slicer.mrmlScene.GetNodeByID(volumeID) if volumeID else None,
+        bool(composite.GetLinkedControl()),
+        bool(composite.GetHotLinkedControl()),
+        view.GetOrientation(),
+        tuple(view.GetFieldOfView()),
+        tuple(view.GetXYZOrigin()),
+        matrix,
+    )
+
+
+def _bringBack(former: _Former) -> None:
+    scene = slicer.mrmlScene
+    if scene.IsNodePresent(former.composite):
+        with slicer.util.NodeModify(former.composite):
+            former.composite.SetLinkedControl(former.isLinked)
+            former.composite.SetHotLinkedControl(former.isHotLinked)
+            if former.background is not None and scene.IsNodePresent(former.background):
+                former.composite.SetBackgroundVolumeID(former.background.GetID())
+    if scene.IsNodePresent(former.view):
+        with slicer.util.NodeModify(former.view):
+            former.view.SetOrientation(former.orientation)
+            former.view.GetSliceToRAS().DeepCopy(former.sliceToRAS)
+            former.view.SetFieldOfView(*former.fieldOfView)
+            former.view.SetXYZOrigin(*former.origin)
+            former.view.UpdateMatrices()
 
 
 def _setOneScale(views: Sequence[Any]) -> None:
