@@ -11,6 +11,7 @@ from pathlib import Path
 from PrognosisLib import headless
 from PrognosisLib.images.readers import read_volume
 from PrognosisLib.pipeline import Case
+from PrognosisLib.single_case import add_nodes, read_images
 from PrognosisLib.systems import SYSTEMS
 from PrognosisLib.worker import Worker
 
@@ -21,12 +22,13 @@ def describe(path: Path) -> None:
     print(f"{shape[2]} x {shape[1]} x {shape[0]}, {path.stat().st_size / 1e6:.0f} MB, {os.cpu_count()} cores")
 
 
-def warm(name: str, paths: Mapping[str, Path], rounds: int) -> None:
+def warm(name: str, paths: Mapping[str, Path], rounds: int, bundle: Path | None = None) -> None:
     """Prints the median of some rounds after one that loads the networks.
 
     Args:
         name: of the system.
         paths: an image file for each role.
+        bundle: another one than that which ships.
     """
     headless.start()
     import slicer
@@ -39,14 +41,15 @@ def warm(name: str, paths: Mapping[str, Path], rounds: int) -> None:
         for _ in range(rounds + 1):
             slicer.mrmlScene.Clear(0)
             start = time.perf_counter()
-            volumes = {role: read_volume(path) for role, path in paths.items()}
+            volumes = read_images(system, paths)
             read = time.perf_counter()
             settings = system.library("pipeline").default_settings()
-            worker.start_run(system.pipeline_path, system.default_bundle(), Case(volumes, settings=settings))
+            worker.start_run(system.pipeline_path, bundle or system.default_bundle(), Case(volumes, settings=settings))
             found = worker.wait()
             back = time.perf_counter()
-            first = volumes[system.primary_of(volumes).name]
-            scene.fromFindings(found, scene.fromVolume(first), grid=first.grid)
+            first, nodes = system.primary_of(volumes).name, add_nodes(system, volumes)
+            others = {r: scene.OtherImage(node, volumes[r].grid) for r, node in nodes.items() if r != first}
+            scene.fromFindings(found, nodes[first], grid=volumes[first].grid, others=others)
             end = time.perf_counter()
             stages = found.provenance["seconds"]
             rows.append(

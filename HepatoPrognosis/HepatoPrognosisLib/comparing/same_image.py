@@ -10,8 +10,9 @@ import numpy as np
 
 from ..networks.reading import ReadFrame
 
-# Correlation of the fine detail at the best shift. One simulated image with another gain, gray map, crop or size: 0.85
-# and more; two of one patient in one pose on one machine, with the same borders: up to 0.42.
+# Correlation of the fine detail at the best shift. One image, simulated or real, with another gain, gray map, crop or
+# size: 0.76 and more. Two of one simulated patient in one pose on one machine, with the same borders: up to 0.42; two
+# real ones: up to 0.33.
 SAME = 0.7
 DETAIL_PIXELS = 3.0
 FEWEST_SHARED = 0.25  # of the smaller image's pixels
