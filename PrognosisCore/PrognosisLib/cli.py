@@ -70,6 +70,9 @@ def _add_run(commands: argparse._SubParsersAction, system: System) -> None:
     one.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     one.add_argument("--clinical", type=Path, metavar="JSON", help="clinical values")
     one.add_argument("--segmentation", type=Path, metavar="FILE", help="measure this corrected segmentation instead")
+    for role in _roles_with_segment(system):
+        text = f"with --segmentation: that of --{role.name}, {role.segment}"
+        one.add_argument(f"--{role.name}-segmentation", type=Path, metavar="FILE", help=text)
     one.add_argument("--bundle", type=Path, metavar="DIR", help="an own model bundle")
     for role in _volume_roles(system):
         text = f"which series of a DICOM folder for --{role.name}"
@@ -80,6 +83,10 @@ def _add_run(commands: argparse._SubParsersAction, system: System) -> None:
 
 def _volume_roles(system: System) -> list[Role]:
     return [role for role in system.roles if not role.film]
+
+
+def _roles_with_segment(system: System) -> list[Role]:
+    return [role for role in system.roles if role.segment]
 
 
 def _add_settings(one: argparse.ArgumentParser, system: System) -> None:
@@ -149,6 +156,11 @@ def _run_system(arguments: argparse.Namespace) -> int:
         arguments.output,
         clinical_file=arguments.clinical,
         segmentation_file=arguments.segmentation,
+        other_segmentations={
+            role.name: given[f"{role.name}_segmentation"]
+            for role in _roles_with_segment(system)
+            if given[f"{role.name}_segmentation"]
+        },
         settings=settings,
         bundle=arguments.bundle,
         series={role.name: given[f"series_{role.name}"] for role in _volume_roles(system)},

@@ -31,11 +31,13 @@ def run_case(
     settings: Mapping[str, Any] | None = None,
     bundle: Path | None = None,
     series: Mapping[str, str | None] | None = None,
+    other_segmentations: Mapping[str, Path] | None = None,
     on_progress: Progress = silent,
 ) -> list[Path]:
     """Read images {role: file or DICOM folder}, run the system (or measure a segmentation), write the outputs.
 
-    `series` has the SeriesInstanceUID of roles whose folder holds several series.
+    `series` has the SeriesInstanceUID of roles whose folder holds several series; `other_segmentations` has those of
+    other images than the first, by role, to be measured with `segmentation_file`.
 
     Raises:
         InputError: one sentence that says what is wrong and how to mend it; nothing was written.
@@ -52,10 +54,12 @@ def run_case(
         settings=settings,
         bundle=bundle,
         series=series,
+        other_segmentations=other_segmentations,
         on_progress=on_progress,
     )
     on_progress(0.95, "Writing the results")
-    return logic.writeOutputs(result, output, sources_of(images, segmentation_file), clinical)
+    sources = sources_of(images, segmentation_file, other_segmentations or {})
+    return logic.writeOutputs(result, output, sources, clinical)
 
 
 def compute_case(
@@ -67,23 +71,34 @@ def compute_case(
     settings: Mapping[str, Any] | None = None,
     bundle: Path | None = None,
     series: Mapping[str, str | None] | None = None,
+    other_segmentations: Mapping[str, Path] | None = None,
     on_progress: Progress = silent,
 ) -> tuple[SystemLogic, Result]:
     """Images to nodes and results, in a scene that outside Slicer holds this patient only; writes nothing.
 
     Args:
         clinical: clinical values, as in the command line's JSON file.
+        other_segmentations: as `run_case` has them.
 
     Raises:
         InputError: unfit images, values or settings.
         WorkerError: the computation failed.
     """
+    others = other_segmentations or {}
+    if others and segmentation_file is None:
+        raise InputError("The segmentation of another image is measured with that of the first (--segmentation) only.")
+    missing = next((role for role in others if role not in images), None)
+    if missing is not None:
+        raise InputError(f"There is a segmentation for '{missing}', and no such image (--{missing}); give both.")
     logic, nodes = open_case(system, images, clinical, bundle=bundle, series=series, on_progress=on_progress)
     if segmentation_file is None:
         return logic, logic.process(nodes, clinical, settings, onProgress=on_progress)
     from . import scene
 
     segmentation = scene.loadSegmentation(segmentation_file, nodes[system.primary_of(nodes).name])
+    for role, file in others.items():
+        node = scene.loadSegmentation(file, nodes[role])
+        scene.putBeside(node, role, system.name, nodes[role], segmentation)
     return logic, logic.measure(nodes, segmentation, clinical, settings)
 
 
@@ -116,9 +131,12 @@ def open_case(
     return logic, add_nodes(system, volumes)
 
 
-def sources_of(images: Mapping[str, Path], segmentation_file: Path | None) -> dict[str, Path]:
+def sources_of(
+    images: Mapping[str, Path], segmentation_file: Path | None, other_segmentations: Mapping[str, Path] | None = None
+) -> dict[str, Path]:
     """The files and folders of a case by what they are, for the provenance."""
-    return dict(images) | ({"segmentation": segmentation_file} if segmentation_file else {})
+    drawn = {"segmentation": segmentation_file} if segmentation_file else {}
+    return {**images, **drawn, **{f"{role}_segmentation": file for role, file in (other_segmentations or {}).items()}}
 
 
 def read_images(

@@ -35,7 +35,8 @@ class Role:
 
     Where no role of a system is `required`, one of them must be given, whichever it is. `window` (width, level) is how
     the image is shown, in its unit; None for soft tissue in CT, else its own range. A `film` role takes a cine, or a
-    still as a cine of one frame, and Case.volumes has a Cine for it.
+    still as a cine of one frame, and Case.volumes has a Cine for it. `segment` is that which a run draws on this image,
+    where it is another one than the first (see Mask.role).
     """
 
     name: str
@@ -44,6 +45,7 @@ class Role:
     required: bool = True
     window: tuple[float, float] | None = None
     film: bool = False
+    segment: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ SYSTEMS: dict[str, System] = {
         pipeline="HepatoPipeline",
         roles=(
             Role("t0", "Ultrasound at T0", "US", film=True),
-            Role("t1", "Ultrasound at T1 (day 5)", "US", required=False, film=True),
+            Role("t1", "Ultrasound at T1 (day 5)", "US", required=False, film=True, segment="Liver at T1"),
         ),
         segments=("Liver", "Liver at T1"),
         clinical=ACLF_VALUES,

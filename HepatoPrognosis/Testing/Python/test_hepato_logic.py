@@ -113,6 +113,29 @@ def test_a_saved_segmentation_measures_the_same(system, files, tmp_path):
             assert second[name]["value"] == row["value"], name
 
 
+def test_a_corrected_liver_of_t1_is_measured(system, files, tmp_path, capfd):
+    first = tmp_path / "first"
+    run(first, **files)
+    node = scene.fromCine(pair()["t1"]).volume
+    drawn = scene.loadSegmentation(first / "segmentation-t1.seg.nrrd", node)
+    segment_id = scene.findSegmentID(drawn, "Liver at T1")
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(drawn, segment_id, node)
+    array[:, : round(np.argwhere(array)[:, 1].mean())] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(array, drawn, segment_id, node)
+    scene.saveSegmentation(drawn, tmp_path / "corrected.seg.nrrd")
+    both = {"segmentation": first / "segmentation.seg.nrrd", "t1_segmentation": tmp_path / "corrected.seg.nrrd"}
+    assert run(tmp_path / "second", **files, **both) == cli.DONE
+    areas = [float(rows_of(tmp_path / name)["Liver area at T1"]["value"]) for name in ("first", "second")]
+    assert areas[1] == pytest.approx(areas[0] / 2, rel=0.05)
+    inputs = json.loads((tmp_path / "second" / "provenance.json").read_text())["inputs"]
+    assert set(inputs) == {"t0", "t1", "segmentation", "t1_segmentation"}
+    capfd.readouterr()
+    assert run(tmp_path / "third", **files, t1_segmentation=both["t1_segmentation"]) == cli.BAD_INPUT
+    assert "(--segmentation) only" in capfd.readouterr().err
+    assert run(tmp_path / "third", t0=files["t0"], **both) == cli.BAD_INPUT
+    assert "(--t1); give both" in capfd.readouterr().err
+
+
 def test_swapped_files_are_bad_input(system, files, tmp_path, capfd):
     assert run(tmp_path / "out", t0=files["t1"], t1=files["t0"]) == cli.BAD_INPUT
     assert "exchange the two images" in capfd.readouterr().err

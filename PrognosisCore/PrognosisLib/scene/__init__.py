@@ -13,7 +13,7 @@ from .heat_maps import readHeatMaps
 from .masks import readEvidence, toMasks
 from .observe import SegmentationObserver, observeSegmentation, removeObserver
 from .places import worldGrid
-from .results import Nodes, OtherImage, findResults, fromFindings, resultsOf
+from .results import Nodes, OtherImage, findResults, fromFindings, putBeside, resultsOf
 from .segments import findSegmentID
 from .sequences import CineNodes, fromCine, fromImage, toCine
 from .side_by_side import SideBySide
@@ -38,6 +38,7 @@ __all__ = [
     "jumpTo",
     "loadSegmentation",
     "observeSegmentation",
+    "putBeside",
     "readEvidence",
     "readHeatMaps",
     "readTable",

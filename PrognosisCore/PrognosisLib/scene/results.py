@@ -213,6 +213,15 @@ def _writeOthers(
     return tuple(nodes), tuple(heatMaps)
 
 
+def putBeside(node, role: str, system: str, volumeNode, segmentation) -> None:
+    """Lets a segmentation of another image belong to that of the first, as if one run had written both.
+
+    Args:
+        role: of the other image; volumeNode: its volume, sequence or browser.
+    """
+    mark(node, BESIDE_ROLE, system, shownVolume(volumeNode), segmentation, image=role)
+
+
 def _writeBeside(masks: tuple[Mask, ...], system: str, role: str, segmentation, placement: Placement, undo: ExitStack):
     """The segmentation of another image, which belongs to that of the first."""
     if segmentation is None:
