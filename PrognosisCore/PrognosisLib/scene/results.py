@@ -102,9 +102,8 @@ def fromFindings(
         segmentation = _writeSegmentation(findings, segmentationNode, placement, undo)
         table = _writeTable(findings, volumeNode, segmentation, tableNode, undo)
         charts, series, points, stale = updateCharts(findings, volumeNode, segmentation, undo)
-        heatMaps = writeHeatMaps(findings, segmentation, placement, undo)
         beside, maps = _writeOthers(findings, segmentation, others, undo)
-        heatMaps += maps
+        heatMaps = (*writeHeatMaps(findings, segmentation, placement, undo), *maps)
         if findings.masks:
             ofRun = (
                 node for role in (HEAT_MAP_ROLE, BESIDE_ROLE) for node in markedFor(role, findings.system, segmentation)
