@@ -271,7 +271,7 @@ def predictions(models: Mapping[str, LogisticModel], table: pandas.DataFrame) ->
 def figures_of(models: Mapping[str, LogisticModel], test: pandas.DataFrame) -> dict[str, dict[str, Any]]:
     """AUC with DeLong's interval, accuracy figures, calibration and the oracle of each model; paired tests."""
     from PrognosisLib.evaluation.calibration import brier, calibration
-    from PrognosisLib.evaluation.discrimination import auc, compare_auc, expected_auc
+    from PrognosisLib.evaluation.discrimination import auc, compare_auc, expected_auc, share_of_best
 
     y = test["expansion"].to_numpy(int)
     found = predictions(models, test)
@@ -292,9 +292,9 @@ def figures_of(models: Mapping[str, LogisticModel], test: pandas.DataFrame) -> d
             truth = test[oracles[name]].to_numpy()
             best = auc(y, truth)
             rows["auc_oracle"] = best.rounded()
-            rows["share_of_oracle"] = round((one.value - 0.5) / (best.value - 0.5), 3)
+            rows["share_of_oracle"] = share_of_best(one.value, best.value)
             likely, limit = expected_auc(truth, p), expected_auc(truth, truth)
-            rows["expected_share_of_oracle"] = round((likely - 0.5) / (limit - 0.5), 3)
+            rows["expected_share_of_oracle"] = share_of_best(likely, limit)
         for other in NAMES:
             if other != name:
                 rows[f"against_{other}_p"] = float(f"{compare_auc(y, p, found[other]).p:.3g}")

@@ -200,8 +200,8 @@ def _expansion(models: Mapping[str, Mapping[str, Any]]) -> str:
         auc, best = figures["auc"], figures.get("auc_oracle")
         lines.append(
             f"| {name} | {auc['value']:.3f} ({auc['lower']:.3f} to {auc['upper']:.3f}) | "
-            f"{'' if best is None else format(best['value'], '.3f')} | {figures.get('share_of_oracle', '')} | "
-            f"{figures.get('expected_share_of_oracle', '')} | {figures['calibration_slope']['value']:.2f} | "
+            f"{'' if best is None else format(best['value'], '.3f')} | {_share(figures, 'share_of_oracle')} | "
+            f"{_share(figures, 'expected_share_of_oracle')} | {figures['calibration_slope']['value']:.2f} | "
             f"{', '.join(one['label'] for one in models[name]['predictors'])} |"
         )
     figures = models["integrated"]["performance"]
@@ -210,3 +210,7 @@ def _expansion(models: Mapping[str, Mapping[str, Any]]) -> str:
         f"clinical: p = {figures['against_clinical_p']:.2g} (DeLong)."
     )
     return "\n".join(lines)
+
+
+def _share(figures: Mapping[str, Any], name: str) -> str:
+    return "" if figures.get(name) is None else str(figures[name])

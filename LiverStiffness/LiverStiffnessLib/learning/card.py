@@ -209,7 +209,8 @@ def _row(title: str, one: Mapping[str, Any]) -> str:
         return f"| {title} | {one['n']}, {one['positive']} | too few | | | | | |"
     best = "" if "auc_oracle" not in one else format(one["auc_oracle"]["value"], ".3f")
     cells = [title, f"{one['n']}, {one['positive']}", _interval_text(one["auc"]), best]
-    cells += [str(one.get("share_of_oracle", "")), str(one.get("expected_share_of_oracle", ""))]
+    shares = [one.get(name) for name in ("share_of_oracle", "expected_share_of_oracle")]
+    cells += ["" if share is None else str(share) for share in shares]
     cells += [_interval_text(one[name], 2) for name in ("sensitivity", "specificity")]
     return f"| {' | '.join(cells)} |"
 

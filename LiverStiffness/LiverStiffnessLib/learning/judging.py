@@ -21,7 +21,6 @@ from ..measuring.measurements import stiffness_rows
 from ..measuring.readout import Readout, model_name
 from .collecting import Collected
 
-NOTE = "adults and children: protocols.csv"
 PROTOCOL_FIGURES = ("auc", "sensitivity", "specificity", "accuracy")
 
 
@@ -80,6 +79,7 @@ def protocol_section(protocols: Mapping[str, Any], run: Run) -> Section:
             for figure in PROTOCOL_FIGURES:
                 if figure in one:
                     ends = Estimate(*(one[figure][part] for part in ("value", "lower", "upper")))
-                    section.add(figure, score, ends, one["n"], one["positive"], note=NOTE)
+                    section.add(figure, score, ends, one["n"], one["positive"])
+    section.remarks.append("Adults and children apart are in protocols.csv.")
     run.say("protocols")
     return section

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from PrognosisLib.errors import InputError
-from PrognosisLib.evaluation.discrimination import auc, expected_auc
+from PrognosisLib.evaluation.discrimination import auc, expected_auc, share_of_best
 from PrognosisLib.evaluation.estimates import wilson
 from PrognosisLib.evaluation.protocols import Protocol, protocols, teachers_of
 from PrognosisLib.evaluation.thresholds import best_point
@@ -137,8 +137,8 @@ def _against_oracle(y: np.ndarray, p: np.ndarray, best: np.ndarray) -> dict[str,
     expected = [expected_auc(best, score) for score in (p, best)]
     return {
         "auc_oracle": top.rounded(),
-        "share_of_oracle": round((auc(y, p).value - 0.5) / (top.value - 0.5), 3),
+        "share_of_oracle": share_of_best(auc(y, p).value, top.value),
         "expected_auc": round(expected[0], 4),
         "expected_auc_oracle": round(expected[1], 4),
-        "expected_share_of_oracle": round((expected[0] - 0.5) / (expected[1] - 0.5), 3),
+        "expected_share_of_oracle": share_of_best(*expected),
     }

@@ -72,6 +72,11 @@ def compare_auc(y: np.ndarray, first: np.ndarray, second: np.ndarray) -> Compari
     )
 
 
+def share_of_best(area: float, best: float) -> float | None:
+    """Which share of (best possible AUC - 0.5) an AUC has; None where the best one is 0.5, as in a small group."""
+    return None if best == 0.5 else round((area - 0.5) / (best - 0.5), 3)
+
+
 def expected_auc(chance: np.ndarray, score: np.ndarray) -> float:
     """AUC over all outcomes that patients may have, instead of the one that was drawn.
 

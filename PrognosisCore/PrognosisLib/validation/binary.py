@@ -119,7 +119,9 @@ def _point(section: Section, one: Judged) -> None:
     sign = -1 if score.falls else 1
     if score.point is None:
         run.say("youden")
-        point = sign * best_point(one.y, sign * one.values)
+        values = sign * one.values
+        # The smallest value that occurs and is called, so that points of a score stay points.
+        point = sign * float(values[values >= best_point(one.y, values)].min())
         note = "point chosen on these patients, so too hopeful"
         _search(section, one)
     else:

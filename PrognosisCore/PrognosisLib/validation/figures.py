@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
@@ -110,21 +111,23 @@ def decision_figure(curves: Sequence[tuple[str, NetBenefit]], title: str) -> Fig
     return figure
 
 
-def survival_figure(
-    groups: Sequence[tuple[str, SurvivalCurve, np.ndarray]], title: str, time_label: str, note: str = ""
-) -> Figure:
-    """Kaplan-Meier curves with 95 % bands, and the patients at risk below.
+class Group(NamedTuple):
+    """Patients of one survival curve: their name, the curve, follow-up times (n,), and how many had the event."""
 
-    Args:
-        groups: label, curve and follow-up times (n,) of each group.
-        note: stands inside the plot, e.g. the log-rank test.
-    """
+    name: str
+    curve: SurvivalCurve
+    times: np.ndarray
+    events: int
+
+
+def survival_figure(groups: Sequence[Group], title: str, time_label: str, note: str = "") -> Figure:
+    """Kaplan-Meier curves with 95 % bands, and the patients at risk below; `note` stands inside the plot."""
     figure = Figure(figsize=(WIDTH, 4.8 + 0.22 * len(groups)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes, table = figure.subplots(2, 1, sharex=True, height_ratios=[16, 1 + len(groups)])
-    last = max(float(times.max()) for _, _, times in groups)
-    for number, (label, curve, _) in enumerate(groups):
-        look = _look(number)
+    last = max(float(group.times.max()) for group in groups)
+    for number, (name, curve, times, events) in enumerate(groups):
+        look, label = _look(number), f"{name}, n = {len(times)}, {events} events"
         axes.step(curve.times, curve.survival, where="post", label=_wrapped(label), linewidth=1.8, **look, zorder=3)
         axes.fill_between(
             curve.times, curve.lower, curve.upper, step="post", color=look["color"], alpha=0.15, linewidth=0
@@ -134,20 +137,20 @@ def survival_figure(
     axes.set(xlim=(0, last), ylim=(0, 1.02))
     if note:
         axes.text(0.02, 0.04, note, transform=axes.transAxes, fontsize=SMALL, color=INK, parse_math=False)
-    _risk_table(axes, table, [(label.partition(",")[0], times) for label, _, times in groups], last)
+    _risk_table(axes, table, groups, last)
     _legend(figure, axes)
     return figure
 
 
-def _risk_table(axes: Axes, table: Axes, groups: Sequence[tuple[str, np.ndarray]], last: float) -> None:
+def _risk_table(axes: Axes, table: Axes, groups: Sequence[Group], last: float) -> None:
     """How many patients of each group are still followed, below the ticks of the curves."""
     ticks = [float(tick) for tick in axes.get_xticks() if 0 <= tick <= last]
-    for number, (_, times) in enumerate(groups):
+    for number, group in enumerate(groups):
         color = PALETTE[number % len(PALETTE)]
-        for tick, count in zip(ticks, at_risk(times, ticks), strict=True):
+        for tick, count in zip(ticks, at_risk(group.times, ticks), strict=True):
             table.text(tick, -number, str(count), ha="center", va="center", fontsize=SMALL, color=color)
     table.set_ylim(-len(groups) + 0.4, 0.6)
-    table.set_yticks([-n for n in range(len(groups))], [_wrapped(label, 22) for label, _ in groups])
+    table.set_yticks([-n for n in range(len(groups))], [_wrapped(group.name, 22) for group in groups])
     table.tick_params(labelsize=SMALL, colors=INK, length=0, labelbottom=False)
     table.tick_params(axis="y", pad=14)
     axes.tick_params(labelbottom=True)

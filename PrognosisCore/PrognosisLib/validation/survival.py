@@ -130,11 +130,12 @@ def _split(section: Section, one: Followed) -> None:
     groups = []
     for inside, sign in ((high, ">"), (~high, "≤")):
         curve = kaplan_meier(one.time[inside], one.event[inside])
-        name = f"{score.label} {sign} {cut:.4g} {score.unit}".strip()
+        name = f"{sign} {cut:.4g} {score.unit}".strip()
         n, events = int(inside.sum()), int(one.event[inside].sum())
-        section.add("median_survival", score, curve.median, n, events, who=name, unit=endpoint.time_unit, note=note)
-        groups.append((f"{name}, n = {n}, {events} events", curve, one.time[inside]))
-    title = section.run.titled(f"{endpoint.title}, by {score.label[:1].lower()}{score.label[1:]}", score)
+        who = f"{score.label} {name}"
+        section.add("median_survival", score, curve.median, n, events, who=who, unit=endpoint.time_unit, note=note)
+        groups.append(figures.Group(name, curve, one.time[inside], events))
+    title = section.run.titled(f"{endpoint.title}: {score.label}", score)
     shown = f"Log-rank p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
     figure = figures.survival_figure(groups, title, f"Time ({endpoint.time_unit})", shown)
     section.draw(f"survival_{score.column}", figure, f"Kaplan-Meier curves with 95 % intervals; {note}.")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from PrognosisLib.errors import InputError
-from PrognosisLib.evaluation.discrimination import auc, compare_auc, delong, expected_auc, roc
+from PrognosisLib.evaluation.discrimination import auc, compare_auc, delong, expected_auc, roc, share_of_best
 from PrognosisLib.evaluation.estimates import bootstrap, wilson
 from PrognosisLib.evaluation.reclassification import integrated_discrimination, net_reclassification
 from PrognosisLib.evaluation.thresholds import best_point, point_figures
@@ -130,6 +130,12 @@ def test_the_expected_area_is_the_mean_of_areas_of_drawn_outcomes():
     drawn = [auc(rng.random(200) < p, score).value for _ in range(200)]
     assert expected_auc(p, score) == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / np.sqrt(200))
     assert expected_auc(p, p) > expected_auc(p, score)
+
+
+def test_the_share_of_the_best_area():
+    assert share_of_best(0.7, 0.9) == 0.5
+    assert share_of_best(0.4, 0.9) == -0.25
+    assert share_of_best(0.7, 0.5) is None
 
 
 @settings(deadline=None)
