@@ -43,7 +43,7 @@ def train(
     Args:
         output: folder of the bundle to write.
         cohort: CSV with the columns case, cine, stage (0 to 4 or F0 to F4), patient; None trains on simulated patients.
-        steps: of each classifier's training; the liver network takes 5.5 times as many.
+        steps: of each classifier's training; the liver network takes nine times as many.
         simulated: simulated patients, with two cines each.
         validation: patients of the cohort held out for testing, separated by commas.
         threads: CPU threads; 0 leaves it to torch.
@@ -65,7 +65,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     work = output.with_name(output.name + "-training")
-    liver_steps = round(5.5 * steps)
+    liver_steps = round(9 * steps)
     files = simulate_cines(work / "simulated", range(seed, seed + simulated), CINES_EACH)
     views = simulate_views(work / "views", range(seed + VIEWS_SEED, seed + VIEWS_SEED + max(1, simulated // 3)))
     shown = ([load(file) for file in group] for group in (files, views))

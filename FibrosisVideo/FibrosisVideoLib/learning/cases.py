@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,8 +68,7 @@ def _simulate_views(seed: int, file: Path, views: int) -> None:
     examination = draw_examination(seed)
     medium, frames = examination.medium(), []
     for number in range(views):
-        one, around, attenuation = odd_view(examination, number)
-        state = replace(one.state, around=around, around_attenuation=attenuation)
+        one, state = odd_view(examination, number)
         frames += record(medium, state, one.probe, one.machine, one.sweep, FINE, 1, 0.0, seed + number)
     _store(file, frames, {"patient": seed})
 

@@ -134,12 +134,8 @@ def another_cine(examination: Examination, number: int) -> Examination:
     return replace(examination, scanner=scanner, probe=probe, machine=machine, sweep=sweep, duration_s=duration)
 
 
-def odd_view(examination: Examination, number: int) -> tuple[Examination, tuple[float, ...], tuple[float, ...]]:
-    """The same patient through a window that is not chosen well, with other surroundings: for the liver network.
-
-    Returns:
-        the examination, and LiverState.around and around_attenuation.
-    """
+def odd_view(examination: Examination, number: int) -> tuple[Examination, LiverState]:
+    """The same patient through a window that is not chosen well, with other surroundings: for the liver network."""
     rng = np.random.default_rng([examination.seed, 84, number])
     probe, machine = draw_scan(str(rng.choice(list(SCANNERS))), rng)
     machine = replace(machine, gain=machine.gain + float(rng.normal(0, 4)), noise=float(rng.normal(-68, 7)))
@@ -147,9 +143,14 @@ def odd_view(examination: Examination, number: int) -> tuple[Examination, tuple[
     right = rng.standard_normal(3)
     window = Window(tuple(rng.normal((55, 0, 20), (38, 22, 38))), tuple(toward), tuple(right), 0.0, 0.0)
     sweep = Sweep(window, tremor_mm=0.0, tremor_degrees=0.0, breathing_mm=0.0)
-    around = tuple(float(a) for a in rng.normal(-2, 6, len(TISSUES)))
-    attenuation = tuple(float(a) for a in rng.exponential(0.25, len(TISSUES)))
-    return replace(examination, probe=probe, machine=machine, sweep=sweep), around, attenuation
+    state = replace(
+        examination.state,
+        backscatter=examination.steatosis_db + float(rng.normal(0, 2)),
+        around=tuple(float(a) for a in rng.normal(-2, 6, len(TISSUES))),
+        around_attenuation=tuple(float(a) for a in rng.exponential(0.3, len(TISSUES))),
+        even_around=float(rng.choice([0.0, rng.uniform()])),
+    )
+    return replace(examination, probe=probe, machine=machine, sweep=sweep), state
 
 
 def frames_of(

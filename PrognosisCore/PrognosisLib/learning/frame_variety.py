@@ -93,9 +93,11 @@ def _other_grays(image: torch.Tensor, rng: np.random.Generator, strength: float)
         start, reach = float(rng.uniform(20, 110)), float(rng.uniform(20, 90))
         deeper = (torch.arange(SHAPE[0])[:, None] - start).clamp(min=0) / reach
         image = image * torch.exp(-deeper) + float(rng.uniform(0, 26)) * (1 - torch.exp(-deeper))
-    if rng.random() < 0.4 * strength:
-        sigma = float(rng.uniform(0.4, 1.8))
-        image = _blurred(image, sigma)
+    if rng.random() < 0.6 * strength:
+        image = _blurred(image, float(rng.uniform(0.4, 2.2)))
+    if rng.random() < 0.5 * strength:
+        coarse = torch.randn((1, 1, 4, 5), generator=generator)
+        image = image * torch.exp(0.25 * strength * F.interpolate(coarse, SHAPE, mode="bicubic")[0])
     if rng.random() < 0.4 * strength:
         soft = F.avg_pool2d(F.pad(image[None], (1,) * 4, mode="replicate"), 3, stride=1)[0]
         image = image + float(rng.uniform(-0.9, 0.5)) * (image - soft)

@@ -38,6 +38,8 @@ class LiverState:
         walls: brightness of portal vein walls, dB over normal.
         around: backscatter in dB, and around_attenuation in dB/cm/MHz, added to all other tissues by their codes; empty
             where they are as usual.
+        even_around: 0..1, how far the other tissues' own pattern is taken away; over a half their speckle is fully
+            developed, too.
     """
 
     backscatter: float = 0.0
@@ -48,6 +50,7 @@ class LiverState:
     walls: float = 0.0
     around: tuple[float, ...] = ()
     around_attenuation: tuple[float, ...] = ()
+    even_around: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,8 @@ def form_frame(
     backscatter = _backscatter(tissue, channels, state)
     damped = np.exp(-DB * (loss + beamformer.lost_contact))
     amplitude, borders = np.exp(DB * backscatter) * damped, _interfaces(channels, state, probe) * damped
-    sparse, noise_level = DENSITY[tissue] < 0.75, np.float32(np.exp(DB * machine.noise) / 2**0.5)
+    sparse = (DENSITY[tissue] < 0.75) & (state.even_around <= 0.5)
+    noise_level = np.float32(np.exp(DB * machine.noise) / 2**0.5)
     power = np.float32(0)
     for look in range(machine.looks):
         field = beamformer(speckle(points, sparse, look) * amplitude + borders)
@@ -243,7 +247,8 @@ def resolve_tissue(medium: Medium, points: np.ndarray, channels: dict[str, np.nd
 
 def _backscatter(tissue: np.ndarray, channels: dict[str, np.ndarray], state: LiverState) -> np.ndarray:
     """Backscatter in dB at every sample."""
-    out = _with(BACKSCATTER, state.around)[tissue] + UNEVEN[tissue] * channels["texture"]
+    out = _with(BACKSCATTER, state.around)[tissue]
+    out = out + np.float32(1 - state.even_around) * UNEVEN[tissue] * channels["texture"]
     liver = tissue == CODES["liver"]
     out = np.where(liver, np.float32(state.backscatter) + np.float32(4.5 * state.texture) * channels["texture"], out)
     lung = tissue == CODES["lung"]
