@@ -158,7 +158,7 @@ def _table(figures: Mapping[str, Any]) -> str:
     ]
     for name, one in figures.items():
         title = MODELS.get(name, name)
-        cells = [title, f"{one['n']}, {one['positive']}", _ends(one["auc"]), str(one.get("share_of_oracle", ""))]
+        cells = [title, f"{one['n']}, {one['positive']}", _ends(one["auc"]), str(one.get("share_of_oracle") or "")]
         ahead = one.get("product_ahead")
         cells.append("" if ahead is None else f"{_ends(ahead)}, {ahead['p']:.3g}")
         cells += [f"{one[key]['value']:.3f}" for key in ("accuracy", "precision_macro", "recall_macro", "f1_macro")]

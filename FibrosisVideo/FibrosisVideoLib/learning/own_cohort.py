@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from PrognosisLib.clinical import read_clinical
 from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient
 from PrognosisLib.errors import InputError
 from PrognosisLib.framewise.lattice import FrameLattice
@@ -70,10 +70,7 @@ def stage_of(case: CohortCase) -> int:
 
 def clinical_of(case: CohortCase) -> dict[str, Any]:
     """The case's clinical values: of its file, or of the cohort's own columns."""
-    values: Mapping[str, Any] = case.values
-    if "clinical" in case.files:
-        values = json.loads(case.files["clinical"].read_text(encoding="utf-8"))
-    return dict(values)
+    return read_clinical(case.files["clinical"]) if "clinical" in case.files else dict(case.values)
 
 
 def _taught(case: CohortCase, segmenter: nn.Module) -> TaughtCine:

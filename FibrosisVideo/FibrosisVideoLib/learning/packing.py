@@ -16,7 +16,7 @@ from ..labels import LIVER, MODELS
 from ..measuring.readout import FibrosisReadout
 from ..networks.catalog import ENCODER_OF, ENCODERS, FILM_WIDTHS, FRAME_WIDTHS, LIVER_WIDTHS, LSTM_UNITS, SEGMENTER
 from ..networks.lattice import FRAME_RATE, WINDOW
-from .card import DATA_LICENSE, make_card
+from .card import DATA_LICENSE, OWN_DATA_LICENSE, make_card
 from .fitting import Fitted
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def write_fibrosis_bundle(
     Args:
         record: how the networks were trained; `measured`: figures, see workbench.train.
     """
-    folder = work / "models"
-    files = network_files(segmenter, folder, SEGMENTER, (2, 1, *SHAPE), ("logits",), DATA_LICENSE)
+    folder, terms = work / "models", OWN_DATA_LICENSE if record["cohort_cines"] else DATA_LICENSE
+    files = network_files(segmenter, folder, SEGMENTER, (2, 1, *SHAPE), ("logits",), terms)
     for model, name in ENCODER_OF.items():
         shape = (1, 2, WINDOW, *SHAPE) if model == "3d" else (2, 2, *SHAPE)
-        files |= network_files(fitted.classifiers[model].encoder, folder, name, shape, ENCODER_OUTPUTS, DATA_LICENSE)
+        files |= network_files(fitted.classifiers[model].encoder, folder, name, shape, ENCODER_OUTPUTS, terms)
     heads = {model: classifier.head().to_dict() for model, classifier in fitted.classifiers.items()}
     files["models/heads.json"] = readable_json(heads)
     readout = FibrosisReadout(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from PrognosisLib.errors import InputError
-from PrognosisLib.evaluation.discrimination import auc, compare_auc
+from PrognosisLib.evaluation.discrimination import auc, compare_auc, share_of_best
 from PrognosisLib.evaluation.thresholds import best_point, point_figures
 from PrognosisLib.scores.fibrosis import USUAL_AST_LIMIT, apri, fib4
 
@@ -85,7 +85,7 @@ def figures(
         if oracle is not None:
             best = auc(y[have], oracle[have])
             one["auc_oracle"] = round(best.value, 4)
-            one["share_of_oracle"] = round((one["auc"]["value"] - 0.5) / (best.value - 0.5), 3)
+            one["share_of_oracle"] = share_of_best(one["auc"]["value"], best.value)
         if name != PRODUCT:
             both = have & np.isfinite(columns[PRODUCT][0])
             if _enough(y[both]):

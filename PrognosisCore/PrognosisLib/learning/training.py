@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def segmentation_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tenso
     return cross_entropy + (dice * present).sum() / present.sum().clamp(min=1.0)
 
 
+@cache
 def fast_type(device: torch.device) -> torch.dtype | None:
     """bfloat16 where a timed probe shows that it is faster than float32 on this machine, else None."""
     if device.type == "cuda":
