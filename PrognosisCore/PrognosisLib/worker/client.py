@@ -18,7 +18,7 @@ from ..findings import Findings
 from ..images.cine.cine import Cine
 from ..pipeline import Case
 from . import payload
-from .process import Child, Ended, default_executable
+from .process import Child, Ended, default_executable, import_paths
 
 # A cooperative pipeline stops at its next progress report; after this many seconds the process is killed.
 CANCEL_SECONDS = 0.6
@@ -94,7 +94,7 @@ class Worker:
         if self.is_busy:
             raise WorkerError("A computation is already running; wait for it to end or cancel it first.")
         threads = case.settings.get("threads")
-        if self._child and (self._child.is_dead or self._child.threads != threads):
+        if self._child and (self._child.is_dead or self._child.threads != threads or self._has_new_paths()):
             self.close()
         if self._child is None:
             self._child = Child(self.executable or default_executable(), threads)
@@ -215,6 +215,10 @@ class Worker:
         if run.kill_at is not None:
             return Failed(Cancelled(CANCELLED))
         return Failed(_crash_error(code, words, run.size, child.executable))
+
+    def _has_new_paths(self) -> bool:
+        """Whether this process imports from folders that the child does not know, as of a module added meanwhile."""
+        return not set(import_paths()) <= set(self._child.paths)
 
     def _drop_child(self) -> None:
         if self._child is not None:

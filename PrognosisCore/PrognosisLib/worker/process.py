@@ -45,7 +45,7 @@ class Child:
     interpreter ends or the object is collected."""
 
     def __init__(self, executable: str, threads: int | None) -> None:
-        self.executable, self.threads = executable, threads
+        self.executable, self.threads, self.paths = executable, threads, import_paths()
         self.folders = payload.make_folders()
         shortest = min(self.folders, key=lambda folder: len(str(folder)))  # a socket's path may have 104 bytes
         name = f"prognosis-{secrets.token_hex(8)}"
@@ -56,7 +56,7 @@ class Child:
         self._stderr = self.folders[-1] / "stderr.txt"
         order = {"address": self._address, "key": self._key.hex(), "folders": [str(f) for f in self.folders]}
         try:
-            self._process = self._start({**_environment(threads), ORDER_VARIABLE: json.dumps(order)})
+            self._process = self._start({**_environment(self.paths, threads), ORDER_VARIABLE: json.dumps(order)})
         except OSError as error:
             payload.remove_folders(self.folders)
             raise WorkerError(
@@ -176,13 +176,17 @@ def _destroy(process: subprocess.Popen, pids: set[int], folders: Sequence[Path],
     payload.remove_folders(folders)
 
 
-def _environment(threads: int | None) -> dict[str, str]:
-    """The parent's environment and import path, with libraries that sleep, not spin, between their parallel parts."""
+def import_paths() -> list[str]:
+    """Folders that this process imports from and that a child does not have by itself."""
     library = os.path.dirname(os.__file__)
     # What the child's interpreter has by itself must keep its place behind the standard library.
     own = {library, os.path.join(library, "lib-dynload"), site.getusersitepackages(), *site.getsitepackages()}
     entries = [os.path.abspath(entry) for entry in sys.path if os.path.isdir(entry or ".")]
-    paths = [entry for entry in dict.fromkeys(entries) if entry not in own]
+    return [entry for entry in dict.fromkeys(entries) if entry not in own]
+
+
+def _environment(paths: Sequence[str], threads: int | None) -> dict[str, str]:
+    """The parent's environment and import path, with libraries that sleep, not spin, between their parallel parts."""
     changes = {
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONSAFEPATH": "1",
