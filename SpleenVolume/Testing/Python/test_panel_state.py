@@ -35,8 +35,10 @@ def edit(panel) -> None:
 
 
 def kill_worker() -> None:
+    """Kills the worker's process and waits until all of its threads are gone; who reaps it is the worker itself."""
     if os.name != "nt" and shared_worker().pid is not None:
         os.kill(shared_worker().pid, signal.SIGKILL)
+        os.waitid(os.P_PID, shared_worker().pid, os.WEXITED | os.WNOWAIT)
 
 
 @pytest.mark.parametrize("killed", [False, True])
