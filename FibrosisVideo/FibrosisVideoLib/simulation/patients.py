@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from PrognosisLib.simulation.anatomy import AbdomenParameters
+from PrognosisLib.simulation.shapes import Grid
 from PrognosisLib.simulation.ultrasound.formation import LiverState, Machine
 from PrognosisLib.simulation.ultrasound.medium import Medium, procedural_medium
 from PrognosisLib.simulation.ultrasound.probe import ConvexProbe, ScreenGeometry
 from PrognosisLib.simulation.ultrasound.recording import Frame, record
+from PrognosisLib.simulation.ultrasound.scanners import SCANNERS, draw_scan
+from PrognosisLib.simulation.ultrasound.stills import record_still
 from PrognosisLib.simulation.ultrasound.sweep import Sweep, Window
 from PrognosisLib.simulation.ultrasound.tissues import TISSUES
 
@@ -21,12 +24,6 @@ from .causes import ATTENUATION_PER_DB, SPLEEN, SWE_LOG_KPA, Signs, draw_signs, 
 
 USUAL_ATTENUATION = 0.5
 STEATOSIS_SHARE = 0.4
-# Scanners of three makes: radius of the probe, half the sector, MHz, and the gray map.
-SCANNERS = {
-    "A": (60.0, 33.0, 3.5, 1.0),
-    "B": (50.0, 36.0, 3.2, 0.85),
-    "C": (64.0, 30.0, 4.0, 1.15),
-}
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,10 @@ class Examination:
             walls=float(np.clip(signs.walls, -14, 6)),
         )
 
-    def medium(self) -> Medium:
-        """The patient's inside; the same for every cine of the patient."""
+    def medium(self, grid: Grid | None = None) -> Medium:
+        """The patient's inside, or the part of it on a grid; the same for every cine of the patient."""
         portal, blunt = math.exp(self.signs.log_portal), 1.3 / (1 + math.exp(-self.signs.logit_blunt))
-        return procedural_medium(self.anatomy, self.seed, portal, blunt)
+        return procedural_medium(self.anatomy, self.seed, portal, blunt, grid)
 
 
 def draw_examination(seed: int) -> Examination:
@@ -99,29 +96,6 @@ def draw_examination(seed: int) -> Examination:
         seed, age, sex, bmi, stage, signs, log_spleen, steatosis, anatomy, scanner, probe, machine,
         Sweep.sample(rng), float(rng.uniform(3.0, 6.0)),
     )  # fmt: skip
-
-
-def draw_scan(scanner: str, rng: np.random.Generator) -> tuple[ConvexProbe, Machine]:
-    """Probe and settings of a scanner of that make; settings are the operator's."""
-    radius, angle, frequency, gamma = SCANNERS[scanner]
-    probe = ConvexProbe(radius, angle * rng.uniform(0.85, 1.1), float(rng.uniform(125, 185)), frequency)
-    machine = Machine(
-        gain=float(rng.normal(-6, 5)),
-        dynamic_range=float(rng.uniform(52, 74)),
-        tgc=float(rng.normal(0.52, 0.04)),
-        tgc_bend=float(rng.normal(0, 3)),
-        focus_mm=float(rng.uniform(50, 120)),
-        beam_mm=float(rng.uniform(0.55, 1.0)),
-        spread=float(rng.uniform(0.010, 0.022)),
-        pulse_mm=float(rng.uniform(0.28, 0.5)),
-        noise=float(rng.normal(-74, 4)),
-        reverberation=float(rng.uniform(0.05, 0.5)),
-        gamma=float(gamma * np.exp(rng.normal(0, 0.12))),
-        persistence=float(rng.uniform(0.0, 0.5)),
-        looks=int(rng.integers(1, 4)),
-        contact=tuple(float(rng.exponential(10)) if rng.random() < 0.35 else 0.0 for _ in range(2)),
-    )
-    return probe, machine
 
 
 def another_cine(examination: Examination, number: int) -> Examination:
@@ -165,6 +139,22 @@ def frames_of(
         examination.sweep,
         screen,
         count,
+        examination.duration_s,
+        examination.seed,
+    )
+
+
+def still_of(examination: Examination, screen: ScreenGeometry) -> Frame:
+    """One frame of the cine, at random, for a fraction of the cine's work."""
+    progress = float(np.random.default_rng([examination.seed, 85]).uniform())
+    return record_still(
+        examination.medium,
+        examination.state,
+        examination.probe,
+        examination.machine,
+        examination.sweep,
+        screen,
+        progress,
         examination.duration_s,
         examination.seed,
     )

@@ -18,6 +18,7 @@ HEPATIC = ("right hepatic", "middle hepatic", "left hepatic")
 TWIGS, TAPER = 6, np.array([1.0, 0.75, 0.4])  # small branches of each vein, and how they thin out
 FAR = 60.0  # distances beyond this many mm are not told apart
 CHANNELS = ("liver", "portal", "veins", "chest", "bone", "layers", "texture")
+HARD = [CODES[name] for name in ("outside", "skin", "bone", "gas", "lung")]
 NET_MM, MOTTLE_MM = (9.0, 15.0), (4.5, 9.0)
 TISSUE_OF = {
     "background": "outside", "spleen": "spleen", "right kidney": "kidney", "left kidney": "kidney",
@@ -85,29 +86,42 @@ def texture_field(rng: np.random.Generator, grid: Grid) -> np.ndarray:
     return (np.float32(0.75) * walls + np.float32(0.65) * RandomField(rng, MOTTLE_MM, 64).on(grid)).astype(np.float32)
 
 
+def whole_grid(step_mm: float = STEP_MM) -> Grid:
+    """All that a probe over the liver can see, in cubes of `step_mm`."""
+    matrix = np.diag([step_mm] * 3 + [1.0])
+    matrix[:3, 3] = LOW
+    return Grid(tuple(int(n) for n in np.ceil((HIGH - LOW) / step_mm)[::-1]), matrix)
+
+
 def procedural_medium(
     parameters: AbdomenParameters,
     seed: int,
     portal_scale: float = 1.0,
     blunt: float = 0.0,
+    grid: Grid | None = None,
+    wall_mm: float = 0.0,
+    fluid_mm: float = 0.0,
 ) -> Medium:
     """A simulated patient.
 
     Args:
         portal_scale: caliber of the portal veins over the usual one.
         blunt: 0 leaves the liver's edges sharp, 1 rounds them off over about 2 cm.
+        grid: cubes in the canonical frame, at any angle; None: all that can be seen. A part is made in a fraction of
+            the time; see stills.py.
+        wall_mm: of the gallbladder; 0 leaves it out. It is drawn as that of a hollow organ.
+        fluid_mm: layer of free fluid on the liver, as far as there is fat between it and its neighbors.
     """
     from scipy.ndimage import gaussian_filter
 
     patient = Patient(parameters, seed)
-    matrix = np.diag([STEP_MM] * 3 + [1.0])
-    matrix[:3, 3] = LOW
-    grid = Grid(tuple(int(n) for n in np.ceil((HIGH - LOW) / STEP_MM)[::-1]), matrix)
-    anatomy = build_anatomy(patient, grid, STEP_MM**3 / 1000.0)
+    grid = grid or whole_grid()
+    step_mm = grid.spacing
+    anatomy = build_anatomy(patient, grid, step_mm**3 / 1000.0)
     space, tubes = anatomy.space, patient.vessels()
     liver = np.clip(patient.liver(space), -FAR, FAR)
     if blunt > 0:
-        rounded = gaussian_filter(liver, 7.0 / STEP_MM, mode="nearest")
+        rounded = gaussian_filter(liver, 7.0 / step_mm, mode="nearest")
         liver = liver + np.float32(blunt) * np.maximum(rounded - liver, 0)
     portal = _tubes(space.p, tubes, ("portal", "splenic vein", "right portal", "anterior portal", "left portal"))
     portal = portal - np.float32(3.5 * (portal_scale - 1))
@@ -117,14 +131,17 @@ def procedural_medium(
         for points, radii in _twigs(rng, [tubes[name] for name in parents if name in tubes]):
             _unite(field, space, points, radii)
     bladder = anatomy.labels == LABELS["gallbladder"]
+    outside_bladder = signed_distance(bladder, step_mm)
     if bladder.any():
-        veins = np.minimum(veins, signed_distance(bladder, STEP_MM))
+        veins = np.minimum(veins, outside_bladder)
     codes = np.zeros(256, np.uint8)
     codes[[LABELS[name] for name in TISSUE_OF]] = [CODES[name] for name in TISSUE_OF.values()]
     tissue = codes[anatomy.labels]
     tissue[(tissue == CODES["deep fat"]) & (space.cavity > 0)] = CODES["fat"]
     _paint_sinus(tissue, anatomy)
-    bone = signed_distance(anatomy.labels == LABELS["bone"], STEP_MM)
+    tissue[~bladder & (outside_bladder < wall_mm) & ~np.isin(tissue, HARD)] = CODES["stomach"]
+    tissue[(tissue == CODES["deep fat"]) & (liver > -0.5) & (liver < fluid_mm)] = CODES["fluid"]
+    bone = signed_distance(anatomy.labels == LABELS["bone"], step_mm)
     chest = np.maximum(-patient.diaphragm(space), space.cavity + 1)
     fields = np.stack([liver, portal, veins, chest, bone, space.cavity, texture_field(rng, grid)], axis=-1)
     return Medium(grid, tissue, np.clip(fields, -FAR, FAR).astype(np.float32))
