@@ -18,14 +18,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from ..errors import BundleError
-from .tensors import FormatError, read_graph, read_header, read_weights
+from .network_checks import AGAIN, UNET_LAYERS, Layers, check_count, check_networks
+from .tensors import read_weights
 
 METADATA = "configs/metadata.json"
 CARD = "docs/README.md"
@@ -36,22 +36,7 @@ MOST_JSON_BYTES = 5 * 2**20
 # What MONAI's configuration parser would run, resolve or load.
 EXECUTABLE = re.compile(r"_target_|_requires_|_mode_|^\s*[$@%]")
 CODE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-AGAIN = "export it again with 'prognosis train'"
 FROM_SOURCE = "get it again from its source"
-
-
-@dataclass(frozen=True)
-class Layers:
-    """Tensors that show the channels: (name, axis) of the input and of the output layer in every weight file.
-
-    The default is that of unet.HalfResolutionUNet.
-    """
-
-    input: tuple[str, int] = ("stem.weight", 1)
-    output: tuple[str, int] = ("head.weight", 1)
-
-
-UNET_LAYERS = Layers()
 
 
 class Bundle:
@@ -92,7 +77,7 @@ class Bundle:
         for name, expected in metadata["files"].items():
             _check_file(path / name, name, expected)
         _check_format(metadata, channels, classes)
-        _check_networks(path, present, (channels, classes), layers, others or {})
+        check_networks(path, present, (channels, classes), layers, others or {})
         bundle = cls(path, metadata, sha256)
         bundle._checks = {"channels": channels, "classes": classes, "layers": layers, "others": others}
         return bundle
@@ -339,66 +324,7 @@ def _check_format(metadata: dict[str, Any], channels: int, classes: int) -> None
         if not isinstance(ports, dict) or not ports:
             raise BundleError(f"The bundle's metadata describes no network {side}; {AGAIN}.")
         for port in ports.values():
-            _check_count(METADATA, _inside(port, "num_channels"), count, what)
-
-
-def _check_count(name: str, found: Any, expected: int, what: str) -> None:
-    if found != expected or isinstance(found, bool):
-        raise BundleError(
-            f"The bundle's '{name}' has {'no fixed number of' if found is None else found} {what} where {expected} are "
-            f"needed; choose a bundle of this system or {AGAIN}."
-        )
-
-
-def _check_networks(
-    path: Path,
-    present: set[str],
-    usual: tuple[int, int],
-    layers: Layers | None,
-    others: Mapping[str, tuple[int, int]],
-) -> None:
-    tensors = {}
-    for name in sorted(others):
-        if f"models/{name}.onnx" not in present:
-            raise BundleError(
-                f"The bundle has no network 'models/{name}.onnx'; choose a bundle of this system or {AGAIN}."
-            )
-    for name in sorted(name for name in present if name.endswith((".safetensors", ".onnx"))):
-        if not name.startswith("models/") or name.count("/") != 1:
-            raise BundleError(f"The bundle's '{name}' is not directly in 'models'; {AGAIN}.")
-    for name in sorted(name for name in present if name.endswith(".safetensors")):
-        try:
-            tensors[Path(name).name] = header = read_header(path / name)
-        except FormatError as error:
-            raise BundleError(f"The bundle's '{name}' {error}; {AGAIN}.") from None
-        if layers is not None and Path(name).stem not in others:
-            _check_layer(name, header, layers.input, usual[0], "input channels")
-            _check_layer(name, header, layers.output, usual[1], "output classes")
-    for name in sorted(name for name in present if name.endswith(".onnx")):
-        _check_graph(path, name, tensors, *others.get(Path(name).stem, usual))
-
-
-def _check_layer(name: str, header: dict, layer: tuple[str, int], expected: int, what: str) -> None:
-    entry = header.get(layer[0])
-    if entry is None or len(entry.shape) <= layer[1]:
-        raise BundleError(f"The bundle's '{name}' has no layer '{layer[0]}' and is of another network; {AGAIN}.")
-    _check_count(name, entry.shape[layer[1]], expected, what)
-
-
-def _check_graph(path: Path, name: str, tensors: dict[str, dict], channels: int, classes: int) -> None:
-    try:
-        graph = read_graph(path / name)
-    except FormatError as error:
-        raise BundleError(f"The bundle's '{name}' {error}; {AGAIN}.") from None
-    for keys, kind, shape in graph.external:
-        header = tensors.get(keys.get("location", ""), {})
-        place = (kind, shape, keys.get("offset", "0"), keys.get("length"))
-        if place not in {(e.kind, e.shape, str(e.start), str(e.length)) for e in header.values()}:
-            raise BundleError(f"The bundle's '{name}' takes weights from a place that is not in the bundle; {AGAIN}.")
-    sides = ((graph.inputs, channels, "input channels"), (graph.outputs, classes, "output classes"))
-    for ports, count, what in sides:
-        shape = next(iter(ports.values()), ())
-        _check_count(name, shape[1] if len(shape) > 1 else None, count, what)
+            check_count(METADATA, _inside(port, "num_channels"), count, what)
 
 
 def _sha256(file: Path) -> str:
