@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from PrognosisLib.framewise.lattice import FACE, PIXEL_MM, SHAPE
-from PrognosisLib.simulation.ultrasound.probe import ScreenGeometry
+from PrognosisLib.learning.frame_files import FINE, on_lattice, read_frames, simulated, write_frames
 from PrognosisLib.simulation.ultrasound.recording import Frame, record
 
-from ..simulation.patients import another_cine, draw_clinical, draw_examination, frames_of, odd_view, truth_of
+from ..simulation.patients import another_cine, draw_clinical, draw_examination, frames_of, odd_view, still_of, truth_of
 
-FRAMES = 32
-# Frames are drawn finer and averaged, as those of a screen are.
-FINE = ScreenGeometry((2 * SHAPE[0], 2 * SHAPE[1]), PIXEL_MM / 2, (2 * FACE[0] + 0.5, 2 * FACE[1] + 0.5))
+FRAMES, VIEWS, STILLS = 32, 60, 50  # of a file
 
 
 class StoredCine(NamedTuple):
@@ -30,57 +26,51 @@ class StoredCine(NamedTuple):
     truth: dict[str, Any]
 
 
-def simulate_cines(folder: Path, seeds: Iterable[int], cines: int = 1, workers: int = 2) -> list[Path]:
-    """Files of `cines` cines of every patient; those that are there are kept, so an interrupted run goes on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = {seed: [folder / f"{seed:05d}_{number}.npz" for number in range(cines)] for seed in seeds}
-    missing = [seed for seed, files in names.items() if not all(file.exists() for file in files)]
-    if missing:
-        with ProcessPoolExecutor(min(workers, len(missing))) as pool:
-            for _ in pool.map(_simulate_patient, missing, [names[seed] for seed in missing], chunksize=1):
-                pass
-    return [file for files in names.values() for file in files]
+def simulate_cines(folder: Path, seeds: Iterable[int], cines: int = 1) -> list[Path]:
+    """Files of `cines` cines of every patient."""
+    jobs = {seed: [folder / f"{seed:05d}_{number}.npz" for number in range(cines)] for seed in seeds}
+    return simulated(_simulate_patient, folder, jobs)
 
 
-def simulate_views(folder: Path, seeds: Iterable[int], views: int = 60, workers: int = 2) -> list[Path]:
-    """Files of `views` single frames of every patient through windows that nobody would choose; see odd_view."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {seed: folder / f"{seed:05d}_views.npz" for seed in seeds}
-    missing = [seed for seed, file in files.items() if not file.exists()]
-    if missing:
-        with ProcessPoolExecutor(min(workers, len(missing))) as pool:
-            jobs = (missing, [files[seed] for seed in missing], [views] * len(missing))
-            for _ in pool.map(_simulate_views, *jobs, chunksize=1):
-                pass
-    return list(files.values())
+def simulate_views(folder: Path, seeds: Iterable[int]) -> list[Path]:
+    """Files of VIEWS single frames of every patient through windows that nobody would choose; see odd_view."""
+    return simulated(_simulate_views, folder, {seed: [folder / f"{seed:05d}_views.npz"] for seed in seeds})
+
+
+def simulate_stills(folder: Path, seeds: Sequence[int]) -> list[Path]:
+    """Files of single frames, one of each patient, STILLS patients a file."""
+    parts = (seeds[start : start + STILLS] for start in range(0, len(seeds), STILLS))
+    jobs = {tuple(part): [folder / f"{part[0]:05d}_stills.npz"] for part in parts}
+    return simulated(_simulate_stills, folder, jobs)
 
 
 def load(path: Path) -> StoredCine:
     """What `simulate_cines` wrote."""
     with np.load(path) as stored:
-        gray, truth = stored["gray"], json.loads(str(stored["truth"]))
-        liver = np.unpackbits(stored["liver"], count=gray.size).reshape(gray.shape).astype(bool)
-    return StoredCine(path.stem, gray, liver, truth)
+        gray, liver = read_frames(stored)
+        return StoredCine(path.stem, gray, liver, json.loads(str(stored["truth"])))
 
 
-def _simulate_views(seed: int, file: Path, views: int) -> None:
+def _simulate_stills(seeds: Sequence[int], files: list[Path]) -> None:
+    """One frame of each patient."""
+    examinations = [draw_examination(seed) for seed in seeds]
+    truths = [{"patient": one.seed, **truth_of(one)} for one in examinations]
+    _store(files[0], [still_of(one, FINE) for one in examinations], {"patients": truths})
+
+
+def _simulate_views(seed: int, files: list[Path]) -> None:
     """Single frames of one patient."""
     examination = draw_examination(seed)
     medium, frames = examination.medium(), []
-    for number in range(views):
+    for number in range(VIEWS):
         one, state = odd_view(examination, number)
         frames += record(medium, state, one.probe, one.machine, one.sweep, FINE, 1, 0.0, seed + number)
-    _store(file, frames, {"patient": seed})
+    _store(files[0], frames, {"patient": seed})
 
 
 def _store(file: Path, frames: Sequence[Frame], truth: Mapping[str, Any]) -> None:
     """Frames drawn on FINE, whole or not at all."""
-    gray = np.stack([_halved(frame.gray) for frame in frames])
-    liver = np.stack([_halved(255 * frame.liver.astype(np.uint8)) > 127 for frame in frames])
-    partial = file.with_suffix(".part")
-    with partial.open("wb") as stream:
-        np.savez_compressed(stream, gray=gray, liver=np.packbits(liver), truth=json.dumps(truth))
-    partial.replace(file)
+    write_frames(file, *on_lattice(frames), truth=json.dumps(truth))
 
 
 def _simulate_patient(seed: int, files: list[Path]) -> None:
@@ -91,9 +81,3 @@ def _simulate_patient(seed: int, files: list[Path]) -> None:
         one = examination if number == 0 else another_cine(examination, number)
         truth = {"patient": seed, **truth_of(one), "clinical": draw_clinical(examination)}
         _store(file, list(frames_of(one, FINE, FRAMES, medium)), truth)
-
-
-def _halved(image: np.ndarray) -> np.ndarray:
-    """Means of two by two pixels, uint8."""
-    j, i = image.shape
-    return np.rint(image.reshape(j // 2, 2, i // 2, 2).mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8)

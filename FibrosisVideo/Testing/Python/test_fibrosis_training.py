@@ -31,7 +31,7 @@ from PrognosisLib.errors import BundleError, InputError
 from PrognosisLib.framewise.lattice import SHAPE
 from PrognosisLib.images.cine.reading import read_cine
 from PrognosisLib.images.readers import read_volume
-from PrognosisLib.learning import training
+from PrognosisLib.learning import frame_files, training
 from PrognosisLib.learning.training import TrainingRun
 from PrognosisLib.pipeline import Case, run
 from PrognosisLib.simulation.ultrasound import medium
@@ -62,9 +62,9 @@ class QuickRun(TrainingRun):
 
 
 def painted(seed: int, count: int) -> list[Frame]:
-    """Frames on cases.FINE of speckle in a sector with a brighter liver."""
+    """Frames on FINE of speckle in a sector with a brighter liver."""
     rng = np.random.default_rng(seed)
-    j, i = np.indices(cases.FINE.shape)
+    j, i = np.indices(frame_files.FINE.shape)
     down, across = (j - 20) * 0.55 + 60, (i - 191) * 0.55
     sector = (np.abs(np.arctan2(across, down)) < 0.55) & (np.hypot(down, across) > 60) & (np.hypot(down, across) < 210)
     liver = sector & (np.hypot(j - 150, i - 180) < 90)
@@ -82,13 +82,13 @@ def paint_patient(seed: int, files: list[Path]) -> None:
         cases._store(file, painted(10 * seed + number, WINDOW), truth)
 
 
-def paint_views(seed: int, file: Path, views: int) -> None:
-    cases._store(file, painted(seed, 2), {"patient": seed})
+def paint_views(seed: int, files: list[Path]) -> None:
+    cases._store(files[0], painted(seed, 2), {"patient": seed})
 
 
 def make_quick(patch: pytest.MonkeyPatch) -> None:
     make_small(patch)
-    patch.setattr(cases, "ProcessPoolExecutor", Inline)
+    patch.setattr(frame_files, "ProcessPoolExecutor", Inline)
     patch.setattr(cases, "_simulate_patient", paint_patient)
     patch.setattr(cases, "_simulate_views", paint_views)
     patch.setattr(classifier_training, "FRAMES_PER_STEP", WINDOW)
