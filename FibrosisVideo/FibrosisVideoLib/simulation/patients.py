@@ -13,12 +13,12 @@ from PrognosisLib.simulation.anatomy import AbdomenParameters
 from PrognosisLib.simulation.shapes import Grid
 from PrognosisLib.simulation.ultrasound.formation import LiverState, Machine
 from PrognosisLib.simulation.ultrasound.medium import Medium, procedural_medium
+from PrognosisLib.simulation.ultrasound.odd_views import odd_scan
 from PrognosisLib.simulation.ultrasound.probe import ConvexProbe, ScreenGeometry
 from PrognosisLib.simulation.ultrasound.recording import Frame, record
 from PrognosisLib.simulation.ultrasound.scanners import SCANNERS, draw_scan
 from PrognosisLib.simulation.ultrasound.stills import record_still
-from PrognosisLib.simulation.ultrasound.sweep import Sweep, Window
-from PrognosisLib.simulation.ultrasound.tissues import TISSUES
+from PrognosisLib.simulation.ultrasound.sweep import Sweep
 
 from .causes import ATTENUATION_PER_DB, SPLEEN, SWE_LOG_KPA, Signs, draw_signs, draw_stage, oracle
 
@@ -110,20 +110,7 @@ def another_cine(examination: Examination, number: int) -> Examination:
 
 def odd_view(examination: Examination, number: int) -> tuple[Examination, LiverState]:
     """The same patient through a window that is not chosen well, with other surroundings: for the liver network."""
-    rng = np.random.default_rng([examination.seed, 84, number])
-    probe, machine = draw_scan(str(rng.choice(list(SCANNERS))), rng)
-    machine = replace(machine, gain=machine.gain + float(rng.normal(0, 4)), noise=float(rng.normal(-68, 7)))
-    toward = np.array([rng.uniform(-0.2, 1.0), rng.uniform(0.1, 1.0), rng.normal(-0.1, 0.35)])
-    right = rng.standard_normal(3)
-    window = Window(tuple(rng.normal((55, 0, 20), (38, 22, 38))), tuple(toward), tuple(right), 0.0, 0.0)
-    sweep = Sweep(window, tremor_mm=0.0, tremor_degrees=0.0, breathing_mm=0.0)
-    state = replace(
-        examination.state,
-        backscatter=examination.steatosis_db + float(rng.normal(0, 2)),
-        around=tuple(float(a) for a in rng.normal(-2, 6, len(TISSUES))),
-        around_attenuation=tuple(float(a) for a in rng.exponential(0.3, len(TISSUES))),
-        even_around=float(rng.choice([0.0, rng.uniform()])),
-    )
+    probe, machine, sweep, state = odd_scan(examination.seed, number, examination.state, examination.steatosis_db)
     return replace(examination, probe=probe, machine=machine, sweep=sweep), state
 
 
