@@ -17,7 +17,7 @@ from PrognosisLib.pipeline import Case, Progress, Stopwatch, silent
 from .labels import LIVER, MODELS, PRODUCT
 from .measuring.measurements import measure_cine
 from .measuring.readout import FibrosisReadout
-from .networks.catalog import ENCODER_OF, SEGMENTER, build_encoder, build_segmenter, load_bundle
+from .networks.catalog import FILM, FRAMES, SEGMENTER, build_encoder, build_film, build_segmenter, load_bundle
 from .networks.heads import Head, head_from_dict
 from .networks.lattice import CELL
 from .networks.reading import CineReading, read_cine_frames
@@ -32,7 +32,7 @@ HEAT_NAME = "Grad-CAM of significant fibrosis"
 
 
 class FibrosisPipeline:
-    """Three networks on windows of the cine and one that draws the liver; all stay warm once they are loaded."""
+    """A network that draws the liver and three that read the cine by windows; all stay warm once they are loaded."""
 
     system = "fibrosis"
 
@@ -60,13 +60,12 @@ class FibrosisPipeline:
         progress(0.15, "Loading the networks")
         with watch("load networks"):
             networks = self.load_networks(settings)
-            classifiers = {model: (networks[ENCODER_OF[model]], self.heads[model]) for model in MODELS}
 
         def tell(done: int) -> None:
             progress(0.2 + 0.7 * done / len(cine), f"Reading frame {done} of {len(cine)}")
 
         with watch("networks"):
-            read = read_cine_frames(cine, screen, networks[SEGMENTER], classifiers, settings.heat_map, tell)
+            read = read_cine_frames(cine, screen, networks, self.heads, settings.heat_map, tell)
         progress(0.92, "Drawing the liver")
         with watch("masks"):
             masks, heat = self._drawn(cine, screen, read)
@@ -110,12 +109,11 @@ class FibrosisPipeline:
         return self._heads
 
     def load_networks(self, settings: FibrosisSettings = DEFAULTS) -> dict[str, Network]:
-        """Segmenter and encoders by name, loaded once for a device."""
+        """By the names of catalog.py, loaded once for a device."""
         key = (settings.device, settings.threads)
         if self._networks is None or self._networks[0] != key:
-            found = {SEGMENTER: load_network(self.bundle, SEGMENTER, build_segmenter, *key)}
-            for model, name in ENCODER_OF.items():
-                found[name] = load_network(self.bundle, name, lambda model=model: build_encoder(model), *key)
+            builders = {SEGMENTER: build_segmenter, FRAMES: build_encoder, FILM: build_film}
+            found = {name: load_network(self.bundle, name, build, *key) for name, build in builders.items()}
             self._networks = (key, found)
         return self._networks[1]
 

@@ -20,8 +20,9 @@ from .simulation.cohort import simulate
 __all__ = ["evaluate", "simulate", "train"]
 
 # Seeds of simulated patients, added to the run's; none is in two groups.
-TEST_SEED, VIEWS_SEED = 20_000, 30_000
-CINES_EACH = 2
+TEST_SEED, VIEWS_SEED, STILLS_SEED = 20_000, 30_000, 40_000
+CINES_EACH, STILLS_EACH = 2, 16  # cines of a patient; patients with a single frame for each with cines
+LIVER_STEPS_EACH, ENCODER_STEPS_EACH, VARIANTS = 9, 8, 3
 
 
 def train(
@@ -36,15 +37,15 @@ def train(
     command: Sequence[str] | None = None,
     note: str = "",
 ) -> list[Path]:
-    """Train the liver network and the three classifiers, measure them on patients kept out, and write the bundle.
+    """Train liver network, encoder and the three classifiers, measure them on patients kept out, write the bundle.
 
     Work in progress lies beside the bundle in `<output>-training`; the same call resumes it.
 
     Args:
         output: folder of the bundle to write.
         cohort: CSV with the columns case, cine, stage (0 to 4 or F0 to F4), patient; None trains on simulated patients.
-        steps: of each classifier's training; the liver network takes nine times as many.
-        simulated: simulated patients, with two cines each.
+        steps: of each classifier's training; liver network and encoder take several times as many.
+        simulated: simulated patients with two cines each; 16 times as many are seen in a single frame.
         validation: patients of the cohort held out for testing, separated by commas.
         threads: CPU threads; 0 leaves it to torch.
         risk_patients: simulated patients that test the classifiers where there is no cohort.
@@ -54,28 +55,32 @@ def train(
     """
     import torch
 
-    from .learning.cases import load, simulate_cines, simulate_views
+    from .learning.cases import load, simulate_cines
+    from .learning.encoder_training import train_encoder
+    from .learning.encoding import encode
     from .learning.fitting import chances_of, fit_models
     from .learning.liver_training import train_segmenter
     from .learning.own_cohort import own_cines
     from .learning.packing import write_fibrosis_bundle
     from .learning.scoring import score_cines
-    from .learning.teaching import liver_figures, teach
+    from .learning.teaching import liver_figures, teach, teach_stills
 
     if threads:
         torch.set_num_threads(threads)
     work = output.with_name(output.name + "-training")
-    liver_steps = round(9 * steps)
-    files = simulate_cines(work / "simulated", range(seed, seed + simulated), CINES_EACH)
-    views = simulate_views(work / "views", range(seed + VIEWS_SEED, seed + VIEWS_SEED + max(1, simulated // 3)))
-    shown = ([load(file) for file in group] for group in (files, views))
-    segmenter = train_segmenter(*shown, work / "liver", liver_steps, seed)
+    liver_steps, encoder_steps = LIVER_STEPS_EACH * steps, ENCODER_STEPS_EACH * steps
+    stills, views = _single_frames(work, simulated, seed)
+    segmenter = train_segmenter(
+        *([load(file) for file in group] for group in (stills, views)), work / "liver", liver_steps, seed
+    )
+    encoder = train_encoder(teach_stills(stills, segmenter, work / "taught"), work / "encoder", encoder_steps, seed)
     if cohort is None:
+        files = simulate_cines(work / "simulated", range(seed, seed + simulated), CINES_EACH)
         taught, own = teach(files, segmenter, work / "taught"), 0
     else:
         taught, kept, values = own_cines(cohort, validation, segmenter)
         own = len(taught)
-    fitted = fit_models(taught, work, steps, seed)
+    fitted = fit_models(encode(taught, encoder, VARIANTS, seed), work, steps, seed)
     tests = simulate_cines(work / "tests", range(seed + TEST_SEED, seed + TEST_SEED + risk_patients))
     unseen = teach(tests, segmenter, work / "taught")
     measured: dict[str, Any] = {"liver": liver_figures(tests, unseen)} if tests else {}
@@ -84,7 +89,8 @@ def train(
         oracle, clinical = np.array([one["true_significant"] for one in truths]), [one["clinical"] for one in truths]
     else:
         unseen, oracle, clinical = kept, None, values
-    scored = {model: score_cines(fitted.classifiers[model], unseen) for model in MODELS}
+    seen = encode(unseen, encoder)
+    scored = {model: score_cines(fitted.classifiers[model], seen) for model in MODELS}
     chances = {model: chances_of(fitted.readouts[model], scored[model]) for model in MODELS}
     measured |= measure(fitted, taught, unseen, chances, oracle, clinical)
     record = {
@@ -92,13 +98,24 @@ def train(
         "seed": seed,
         "steps": steps,
         "liver_steps": liver_steps,
+        "encoder_steps": encoder_steps,
+        "stills": STILLS_EACH * simulated,
         "simulated": simulated,
         "cines_each": CINES_EACH,
         "cohort_cines": own,
         "tests": len(unseen),
         "note": note,
     }
-    return write_fibrosis_bundle(output, segmenter, fitted, record, measured, work)
+    return write_fibrosis_bundle(output, segmenter, encoder, fitted, record, measured, work)
+
+
+def _single_frames(work: Path, simulated: int, seed: int) -> tuple[list[Path], list[Path]]:
+    """Files of frames of sweeps, one of each patient, and of odd views."""
+    from .learning.cases import simulate_stills, simulate_views
+
+    first = seed + STILLS_SEED
+    stills = simulate_stills(work / "stills", range(first, first + STILLS_EACH * simulated))
+    return stills, simulate_views(work / "views", range(seed + VIEWS_SEED, seed + VIEWS_SEED + max(1, simulated // 3)))
 
 
 def measure(

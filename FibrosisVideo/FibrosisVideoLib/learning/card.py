@@ -28,19 +28,20 @@ CARD = """# FibrosisVideo: model card
 Research and teaching, not for clinical use.
 
 ## What it does
-One network draws the liver in each frame of a B-mode cine. Three others read windows of {window} frames at {rate:g}
-frames per second, and their scores are averaged over the cine: a 3D-CNN (the product), and as rivals a 2D-CNN with LSTM
-and a 2D-CNN on single frames. Four ascending thresholds turn a score into the probabilities of F1, F2, F3 and F4 or
-higher. Idea: doi 10.12464/j.issn.0253-9802.2026-0255.
+One network draws the liver in each frame of a B-mode cine, another encodes the frames. Three classifiers read windows
+of {window} of these at {rate:g} frames per second, and their scores are averaged over the cine: a 3D-CNN (the
+product), and as rivals a 2D-CNN with LSTM and a 2D-CNN on single frames. Four ascending thresholds turn a score into
+the probabilities of F1, F2, F3 and F4 or higher. Idea: doi 10.12464/j.issn.0253-9802.2026-0255.
 
 Published, other data, 17 test patients: AUC for F2 or higher 0.847 (3D), 0.761 (2D with LSTM), 0.753 (2D).
 
 ## Networks
 Frames are brought to {pixel_mm:g} mm pixels with the probe's face at one place. Liver: 2D U-Net, widths
-{liver_widths}. Classifiers see gray values and the probability of liver; widths {film_widths} (3D) and {frame_widths}
-(2D), LSTM of {lstm_units} units. Features are pooled over the liver and a rim of one cell of 8 pixels, and the score is
-linear in them (in the LSTM's states for that rival), so that the Grad-CAM (gradient times activation in each cell,
-negative values cut) adds up to the score exactly; for the LSTM to first order.
+{liver_widths}. The encoder sees gray values and the probability of liver; widths {frame_widths}. On its cells: 3D
+convolutions of {film_units} units, or an LSTM of {lstm_units}. Features are pooled over the liver and a rim of one
+cell of 8 pixels, and the score is linear in them (in the LSTM's states for that rival), so that the Grad-CAM
+(gradient times activation in each cell, negative values cut) adds up to the score exactly; for the LSTM to first
+order.
 
 ## Training data
 {training}
@@ -75,7 +76,8 @@ Precision, recall and F1 are means over both classes. Calibration of the 3D netw
 ## Reproduce
     {command}
 
-Seed {seed}; steps of the liver network {liver_steps}, of each classifier {steps}. Versions: {versions}.
+Seed {seed}; steps of the liver network {liver_steps}, of the encoder {encoder_steps}, of each classifier {steps}.
+Versions: {versions}.
 """
 
 SIMULATED_NOTE = """No public data has cines with a biopsy stage. Stages and their signs were simulated from a
@@ -95,7 +97,7 @@ def make_card(facts: Mapping[str, Any]) -> str:
         rate=network["frames_per_second"],
         pixel_mm=network["pixel_mm"],
         liver_widths=_listed(network["liver_widths"]),
-        film_widths=_listed(network["film_widths"]),
+        film_units=network["film_units"],
         frame_widths=_listed(network["frame_widths"]),
         lstm_units=network["lstm_units"],
         training=_training(training),
@@ -110,6 +112,7 @@ def make_card(facts: Mapping[str, Any]) -> str:
         command=training["command"],
         seed=training["seed"],
         liver_steps=training["liver_steps"],
+        encoder_steps=training["encoder_steps"],
         steps=training["steps"],
         versions=", ".join(f"{name} {version}" for name, version in training["versions"].items()),
     )
@@ -120,10 +123,19 @@ def _listed(numbers: Any) -> str:
 
 
 def _training(training: Mapping[str, Any]) -> str:
-    lines = [f"{training['simulated']} simulated patients with {training['cines_each']} cines each."]
+    lines = [
+        f"Liver and encoder: single frames of {training['stills']} simulated patients; the liver also odd views of "
+        "others."
+    ]
     if training["cohort_cines"]:
         lines.append(
-            f"Classifiers: {training['cohort_cines']} cines of the user's own cohort; the others the liver only."
+            f"Classifiers, on the encoder as it is: {training['cohort_cines']} cines of the user's own cohort."
+        )
+    else:
+        lines.append(
+            f"Classifiers, on the encoder as it is: {training['simulated']} other simulated patients, "
+            f"{training['cines_each']} cines each. All learn the causal model's own probabilities of the stages given "
+            "the signs, which teach the same as the stages with less noise."
         )
     lines.append(f"Test: {training['tests']} patients with one cine each, seeds apart from those of training.")
     if training.get("note"):

@@ -1,4 +1,4 @@
-"""Five folds and a final training of each network, alike, and the readouts from the folds' scores."""
+"""Five folds and a final training of each classifier, alike, and the readouts from the folds' scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from PrognosisLib.evaluation.protocols import k_fold
 
 from ..labels import MODELS
 from ..measuring.readout import OrdinalReadout
-from .classifier_training import Classifier, TaughtCine, train_classifier
+from .encoding import EncodedCine
+from .head_training import Classifier, train_classifier
 from .scoring import Scored, fit_readout, score_cines
 
 FOLDS = 5
@@ -31,7 +32,7 @@ class Fitted:
     out_of_fold: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def fit_models(cines: Sequence[TaughtCine], work: Path, steps: int, seed: int) -> Fitted:
+def fit_models(cines: Sequence[EncodedCine], work: Path, steps: int, seed: int) -> Fitted:
     """Train everything; resumes what lies in `work`.
 
     The readout of a final network is fitted to the folds' scores: loss, steps and all but a fifth of the patients are
@@ -51,7 +52,7 @@ def fit_models(cines: Sequence[TaughtCine], work: Path, steps: int, seed: int) -
 
 
 def out_of_fold(
-    cines: Sequence[TaughtCine], folds: np.ndarray, model: str, work: Path, steps: int, seed: int
+    cines: Sequence[EncodedCine], folds: np.ndarray, model: str, work: Path, steps: int, seed: int
 ) -> list[Scored]:
     """Scores of every cine by the network of the fold that did not see its patient."""
     scored: dict[int, Scored] = {}
@@ -68,7 +69,7 @@ def chances_of(readout: OrdinalReadout, scored: Sequence[Scored]) -> np.ndarray:
     return np.array([readout.significant(one.score) if len(one.windows) else np.nan for one in scored], float)
 
 
-def between_cines(scored: Sequence[Scored], cines: Sequence[TaughtCine], window_sd: float) -> float:
+def between_cines(scored: Sequence[Scored], cines: Sequence[EncodedCine], window_sd: float) -> float:
     """SD of a score between cines of one patient, beyond what the windows' own spread explains; 0 without any pair."""
     by_patient: dict[str, list[Scored]] = {}
     for one, cine in zip(scored, cines, strict=True):

@@ -26,16 +26,16 @@ VIEWS_SHARE = 0.6  # of frames through odd windows
 class LiverFrames:
     """Draws batches of frames (n, 1, j, i) and their liver (n, 1, j, i): of sweeps, and of odd views."""
 
-    def __init__(self, cines: Sequence[StoredCine], views: Sequence[StoredCine]) -> None:
-        self.cines, self.views = cines, views or cines
+    def __init__(self, stills: Sequence[StoredCine], views: Sequence[StoredCine]) -> None:
+        self.stills, self.views = stills, views or stills
 
     def __call__(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         frames = []
         for _ in range(BATCH):
-            pool = self.views if rng.random() < VIEWS_SHARE else self.cines
-            cine = pool[rng.integers(len(pool))]
-            one = int(rng.integers(len(cine.gray)))
-            frames.append(vary(cine.gray[one : one + 1], cine.liver[one : one + 1], rng, FOR_LIVER))
+            pool = self.views if rng.random() < VIEWS_SHARE else self.stills
+            many = pool[rng.integers(len(pool))]
+            one = int(rng.integers(len(many.gray)))
+            frames.append(vary(many.gray[one : one + 1], many.liver[one : one + 1], rng, FOR_LIVER))
         images, shares = zip(*frames, strict=True)
         return torch.stack(images), torch.stack(shares)
 
@@ -49,11 +49,11 @@ def liver_loss(logits: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
 
 
 def train_segmenter(
-    cines: Sequence[StoredCine], views: Sequence[StoredCine], work: Path, steps: int, seed: int
+    stills: Sequence[StoredCine], views: Sequence[StoredCine], work: Path, steps: int, seed: int
 ) -> nn.Module:
     """The segmenter, in evaluation mode on the CPU; resumes what lies in `work`."""
     torch.manual_seed(seed)
     loop = LoopSettings(steps=steps, learning_rate=1.5e-3, seed=seed, decay=0.5)
-    run = TrainingRun(build_segmenter(), LiverFrames(cines, views), loop, work, liver_loss)
+    run = TrainingRun(build_segmenter(), LiverFrames(stills, views), loop, work, liver_loss)
     run.run()
     return run.final_network()

@@ -19,8 +19,7 @@ from PrognosisLib.images.cine.screen import find_screen
 from ..labels import SIGNIFICANT, STAGES
 from ..networks.reading import kept_frames
 from ..pipeline import FEWEST_FRAMES
-from ..simulation.causes import SIGNS
-from .classifier_training import TaughtCine
+from .taught import UNKNOWN_SIGNS, TaughtCine, reached_by
 from .teaching import liver_shares, usable_frames
 
 if TYPE_CHECKING:
@@ -81,5 +80,5 @@ def _taught(case: CohortCase, segmenter: nn.Module) -> TaughtCine:
     gray = np.stack([lattice(screen.seen(cine.frame(int(number), gray=True))) for number in kept_frames(cine)])
     gray = np.clip(np.rint(gray), 0, 255).astype(np.uint8)
     share = liver_shares(segmenter, gray)
-    unknown = np.full(len(SIGNS), np.nan, np.float32)
-    return TaughtCine(gray, share, usable_frames(gray, share), stage_of(case), unknown, case.patient)
+    stage, usable = stage_of(case), usable_frames(gray, share)
+    return TaughtCine(gray, share, usable, stage, reached_by(stage), UNKNOWN_SIGNS, case.patient)

@@ -12,10 +12,11 @@ from PrognosisLib.bundles.facts import training_facts
 from PrognosisLib.framewise.lattice import PIXEL_MM, SHAPE
 from PrognosisLib.risk import readable_json
 
-from ..labels import LIVER, MODELS
+from ..labels import LIVER, MODELS, PRODUCT
 from ..measuring.readout import FibrosisReadout
-from ..networks.catalog import ENCODER_OF, ENCODERS, FILM_WIDTHS, FRAME_WIDTHS, LIVER_WIDTHS, LSTM_UNITS, SEGMENTER
-from ..networks.lattice import FRAME_RATE, WINDOW
+from ..networks import catalog
+from ..networks.catalog import FILM, FRAMES, SEGMENTER
+from ..networks.lattice import CELLS, FRAME_RATE, WINDOW
 from .card import DATA_LICENSE, OWN_DATA_LICENSE, make_card
 from .fitting import Fitted
 
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 VERSIONS_OF = ("torch", "numpy", "scipy", "onnxruntime")
-ENCODER_OUTPUTS = ("pooled", "cells", "weights")
 
 
 def write_fibrosis_bundle(
-    output: Path, segmenter: nn.Module, fitted: Fitted, record: dict[str, Any], measured: dict[str, Any], work: Path
+    output: Path,
+    segmenter: nn.Module,
+    encoder: nn.Module,
+    fitted: Fitted,
+    record: dict[str, Any],
+    measured: dict[str, Any],
+    work: Path,
 ) -> list[Path]:
     """Export and verify; the bundle appears at `output` only when all of it is done.
 
@@ -35,10 +41,10 @@ def write_fibrosis_bundle(
         record: how the networks were trained; `measured`: figures, see workbench.train.
     """
     folder, terms = work / "models", OWN_DATA_LICENSE if record["cohort_cines"] else DATA_LICENSE
+    film, channels = fitted.classifiers[PRODUCT].film, catalog.shapes()[FILM][0]
     files = network_files(segmenter, folder, SEGMENTER, (2, 1, *SHAPE), ("logits",), terms)
-    for model, name in ENCODER_OF.items():
-        shape = (1, 2, WINDOW, *SHAPE) if model == "3d" else (2, 2, *SHAPE)
-        files |= network_files(fitted.classifiers[model].encoder, folder, name, shape, ENCODER_OUTPUTS, terms)
+    files |= network_files(encoder, folder, FRAMES, (2, 2, *SHAPE), ("pooled", "cells", "weights"), terms)
+    files |= network_files(film, folder, FILM, (1, channels, WINDOW, *CELLS), ("pooled", "cells"), terms)
     heads = {model: classifier.head().to_dict() for model, classifier in fitted.classifiers.items()}
     files["models/heads.json"] = readable_json(heads)
     readout = FibrosisReadout(
@@ -51,7 +57,7 @@ def write_fibrosis_bundle(
 
 
 def _written(folder: Path, facts: Mapping[str, Any], files: Mapping[str, Path | str]) -> Bundle:
-    return write_bundle(folder, facts, files, channels=1, classes=1, others=ENCODERS)
+    return write_bundle(folder, facts, files, channels=1, classes=1, others=catalog.shapes())
 
 
 def readout_figures(measured: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,10 +84,10 @@ def describe(record: dict[str, Any], measured: Mapping[str, Any]) -> dict[str, A
             "pixel_mm": PIXEL_MM,
             "frames_per_second": FRAME_RATE,
             "window": WINDOW,
-            "liver_widths": LIVER_WIDTHS,
-            "frame_widths": FRAME_WIDTHS,
-            "film_widths": FILM_WIDTHS,
-            "lstm_units": LSTM_UNITS,
+            "liver_widths": catalog.LIVER_WIDTHS,
+            "frame_widths": catalog.FRAME_WIDTHS,
+            "film_units": catalog.FILM_UNITS,
+            "lstm_units": catalog.LSTM_UNITS,
         },
         "measured": dict(measured),
         "training": training_facts(record, simulated, VERSIONS_OF),

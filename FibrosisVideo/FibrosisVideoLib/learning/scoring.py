@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from scipy import optimize
 
-from PrognosisLib.framewise.lattice import to_input
 from PrognosisLib.learning.training import channels_last, fast_type
 
 from ..measuring.readout import OrdinalReadout
-from ..networks.lattice import STRIDE, WINDOW
-from ..networks.reading import FEWEST_USABLE
-from .classifier_training import Classifier, TaughtCine
+from .encoding import EncodedCine
+from .head_training import Classifier, seen_by
 
 SMALLEST_SLOPE = 0.05
 
@@ -31,42 +29,19 @@ class Scored:
         return float(self.windows.mean()) if len(self.windows) else float("nan")
 
 
-def window_starts(frames: int) -> list[int]:
-    """First frames of the windows, as networks.reading makes them."""
-    starts = list(range(0, max(frames - WINDOW, 0) + 1, STRIDE))
-    return starts if frames <= WINDOW or starts[-1] + WINDOW >= frames else [*starts, starts[-1] + STRIDE]
-
-
-def windows_of(cine: TaughtCine) -> list[np.ndarray]:
-    """Network inputs (2, WINDOW, j, i) of the usable windows."""
-    found = []
-    for start in window_starts(len(cine.gray)):
-        frames = np.minimum(np.arange(start, start + WINDOW), len(cine.gray) - 1)
-        if cine.usable[np.unique(frames)].mean() >= FEWEST_USABLE:
-            share = cine.liver[frames].astype(np.float32) / 255.0
-            found.append(np.stack([to_input(cine.gray[frames]), share]))
-    return found
-
-
-def score_cines(classifier: Classifier, cines: Sequence[TaughtCine]) -> list[Scored]:
-    """The scores of every cine."""
+def score_cines(classifier: Classifier, cines: Sequence[EncodedCine]) -> list[Scored]:
+    """The scores of every cine as it is."""
     kind = fast_type(torch.device("cpu"))
     classifier = channels_last(classifier)
     scored = []
     with torch.inference_mode(), torch.autocast("cpu", dtype=kind or torch.bfloat16, enabled=kind is not None):
         for cine in cines:
-            windows = windows_of(cine)
-            if not windows:
-                scored.append(Scored(np.zeros(0)))
-                continue
-            film = torch.from_numpy(np.stack(windows))
-            if classifier.model == "2d":
-                n, _, t = film.shape[:3]
-                frames = film.transpose(1, 2).flatten(0, 1)
-                scores = classifier(channels_last(frames.contiguous()))[0].unflatten(0, (n, t)).mean(dim=1)
+            windows = [seen_by(classifier.model, cine, 0, frames) for frames in cine.windows()]
+            if windows:
+                scores = classifier(channels_last(torch.from_numpy(np.stack(windows))))[0]
+                scored.append(Scored(scores.float().numpy().astype(float)))
             else:
-                scores = classifier(channels_last(film))[0]
-            scored.append(Scored(scores.float().numpy().astype(float)))
+                scored.append(Scored(np.zeros(0)))
     return scored
 
 

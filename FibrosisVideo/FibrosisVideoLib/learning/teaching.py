@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from PrognosisLib.learning.training import channels_last, fast_type
 
 from ..simulation.causes import SIGNS
 from .cases import StoredCine, load
-from .classifier_training import SIGN_MEAN, SIGN_SD, TaughtCine
+from .taught import SIGN_MEAN, SIGN_SD, TaughtCine
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,27 +40,50 @@ def usable_frames(gray: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 def teach(files: Sequence[Path], segmenter: nn.Module, folder: Path) -> list[TaughtCine]:
     """Simulated cines for the classifiers; the segmenter's shares are kept in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
     return [_taught(load(file), segmenter, folder / f"{file.stem}.npy") for file in files]
 
 
-def _taught(cine: StoredCine, segmenter: nn.Module, kept: Path) -> TaughtCine:
+def _kept_shares(cine: StoredCine, segmenter: nn.Module, kept: Path) -> np.ndarray:
     if kept.exists():
-        share = np.load(kept)
-    else:
-        share = liver_shares(segmenter, cine.gray)
-        partial = kept.with_suffix(".part")
-        with partial.open("wb") as stream:
-            np.save(stream, share)
-        partial.replace(kept)
-    signs = np.array([cine.truth[f"true_{name}"] for name in SIGNS], np.float32)
+        return np.load(kept)
+    share = liver_shares(segmenter, cine.gray)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_suffix(".part")
+    with partial.open("wb") as stream:
+        np.save(stream, share)
+    partial.replace(kept)
+    return share
+
+
+def _taught(cine: StoredCine, segmenter: nn.Module, kept: Path) -> TaughtCine:
+    share = _kept_shares(cine, segmenter, kept)
+    return _known(cine.gray, share, cine.truth)
+
+
+def teach_stills(files: Sequence[Path], segmenter: nn.Module, folder: Path) -> list[TaughtCine]:
+    """Single frames for the encoder, one of each patient."""
+    found = []
+    for file in files:
+        many = load(file)
+        share = _kept_shares(many, segmenter, folder / f"{file.stem}.npy")
+        found += [
+            _known(many.gray[n : n + 1], share[n : n + 1], truth) for n, truth in enumerate(many.truth["patients"])
+        ]
+    return found
+
+
+def _known(gray: np.ndarray, share: np.ndarray, truth: Mapping[str, Any]) -> TaughtCine:
+    """A simulated patient: the causal model's probabilities are those that a stage is reached, given the signs."""
+    signs = np.array([truth[f"true_{name}"] for name in SIGNS], np.float32)
+    chances = np.array([truth[f"true_f{stage}"] for stage in range(5)], np.float32)
     return TaughtCine(
-        cine.gray,
+        gray,
         share,
-        usable_frames(cine.gray, share),
-        int(cine.truth["stage"]),
+        usable_frames(gray, share),
+        int(truth["stage"]),
+        np.clip(chances[::-1].cumsum()[::-1][1:], 0, 1),
         (signs - SIGN_MEAN) / SIGN_SD,
-        str(cine.truth["patient"]),
+        str(truth["patient"]),
     )
 
 

@@ -10,20 +10,26 @@ from PrognosisLib.bundles.bundle import Bundle
 if TYPE_CHECKING:
     from torch import nn
 
-SEGMENTER, FILM, FRAMES_LSTM, FRAMES = "liver", "film", "frames-lstm", "frames"
-ENCODER_OF = {"3d": FILM, "lstm": FRAMES_LSTM, "2d": FRAMES}  # by key of labels.MODELS
+# The liver network; the encoder that sees single frames, which all classifiers share; the 3D network on its cells.
+SEGMENTER, FRAMES, FILM = "liver", "frames", "film"
 LIVER_WIDTHS = (16, 32, 64, 96)
-FRAME_WIDTHS = FILM_WIDTHS = (16, 32, 64)
-LSTM_UNITS = 32
+FRAME_WIDTHS = (16, 32, 64)
+FILM_UNITS = LSTM_UNITS = 32
 
 
-# Channels and features of the encoders.
-ENCODERS = {name: (2, FILM_WIDTHS[-1] if model == "3d" else FRAME_WIDTHS[-1]) for model, name in ENCODER_OF.items()}
+def features_of(model: str) -> int:
+    """How many features the last layer reads, by key of labels.MODELS."""
+    return {"3d": FRAME_WIDTHS[-1] + FILM_UNITS, "lstm": LSTM_UNITS, "2d": FRAME_WIDTHS[-1]}[model]
+
+
+def shapes() -> dict[str, tuple[int, int]]:
+    """Channels and features of the networks beside the liver's."""
+    return {FRAMES: (2, FRAME_WIDTHS[-1]), FILM: (FRAME_WIDTHS[-1] + 1, features_of("3d"))}
 
 
 def load_bundle(path: Path) -> Bundle:
     """A verified bundle of this system."""
-    return Bundle.load(path, "fibrosis", channels=1, classes=1, others=ENCODERS)
+    return Bundle.load(path, "fibrosis", channels=1, classes=1, others=shapes())
 
 
 def build_segmenter() -> nn.Module:
@@ -33,8 +39,15 @@ def build_segmenter() -> nn.Module:
     return PlaneUNet(LIVER_WIDTHS)
 
 
-def build_encoder(model: str) -> nn.Module:
-    """The untrained encoder of a classifier, by key of labels.MODELS."""
-    from .modules import FilmEncoder, FrameEncoder
+def build_encoder() -> nn.Module:
+    """The untrained encoder of single frames."""
+    from .modules import FrameEncoder
 
-    return FilmEncoder(FILM_WIDTHS) if model == "3d" else FrameEncoder(FRAME_WIDTHS)
+    return FrameEncoder(FRAME_WIDTHS)
+
+
+def build_film() -> nn.Module:
+    """The untrained 3D network on the encoder's cells."""
+    from .modules import FilmNetwork
+
+    return FilmNetwork(FRAME_WIDTHS[-1], FILM_UNITS)

@@ -1,7 +1,7 @@
 """The torch modules: liver segmenter, frame encoder, and 3D network. Imported late: it needs torch.
 
-Classifiers see frames of two channels, gray values and the segmenter's probability of liver, and pool their features
-over the liver and a rim of one cell around it, which holds the capsule. A score that is linear in the pooled features
+The encoder sees frames of two channels, gray values and the segmenter's probability of liver. Features are pooled over
+the liver and a rim of one cell around it, which holds the capsule. A score that is linear in the pooled features
 is a sum over cells, so the class activation map (Zhou et al., CVPR 2016), which Grad-CAM reduces to then, is exact.
 """
 
@@ -66,27 +66,20 @@ class FrameEncoder(nn.Module):
         return pooled, cells, weight
 
 
-class FilmEncoder(nn.Module):
-    """Windows (n, 2, t, j, i) to pooled features (n, f), cells (n, f, t/2, j/8, i/8) and weights (n, 1, t/2, ...)."""
+class FilmNetwork(nn.Module):
+    """Cells of a window with their weights (n, f + 1, t, j, i) to pooled features (n, f + u) and cells (n, f + u, ...).
 
-    def __init__(self, widths: tuple[int, int, int]) -> None:
+    The first f are the frames' own, so that what it adds to them is what a single frame does not have.
+    """
+
+    def __init__(self, features: int, units: int) -> None:
         super().__init__()
-        first, second, third = widths
-        self.stem = nn.Conv3d(2, first, (3, 4, 4), stride=(1, 2, 2), padding=1)
-        self.norm = nn.BatchNorm3d(first)
-        self.down = nn.ModuleList(
-            [
-                nn.Conv3d(first, second, 3, stride=2, padding=1),
-                nn.Conv3d(second, third, 3, stride=(1, 2, 2), padding=1),
-            ]
-        )
-        self.blocks = nn.ModuleList([ConvBlock(second, second), ConvBlock(third, third)])
+        self.enter = nn.Conv3d(features + 1, units, (5, 3, 3), padding=(2, 1, 1))
+        self.norm = nn.BatchNorm3d(units)
+        self.block = ConvBlock(units, units)
 
-    def forward(self, film: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        cells = torch.relu(self.norm(self.stem(film)))
-        for down, block in zip(self.down, self.blocks, strict=True):
-            cells = block(down(cells))
-        weight = F.avg_pool3d(film[:, 1:], (2, CELL, CELL))
-        weight = F.max_pool3d(weight, (1, 3, 3), stride=1, padding=(0, 1, 1))
+    def forward(self, film: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        frames, weight = film[:, :-1], film[:, -1:]
+        cells = torch.cat([frames, self.block(torch.relu(self.norm(self.enter(film))))], dim=1)
         pooled = (weight * cells).sum(dim=(2, 3, 4)) / (weight.sum(dim=(2, 3, 4)) + SMALLEST_SUM)
-        return pooled, cells, weight
+        return pooled, cells

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,10 +14,19 @@ from PrognosisLib.framewise.lattice import SHAPE, FrameLattice, to_input
 from PrognosisLib.images.cine.cine import Cine
 from PrognosisLib.images.cine.screen import Screen
 
+from .catalog import FILM, FRAMES, SEGMENTER
 from .heads import Head
 from .lattice import FRAME_RATE, SMALLEST_SUM, STRIDE, WINDOW
 
 FEWEST_USABLE = 0.5  # of a window's frames
+
+
+class EncodedFrame(NamedTuple):
+    """What the encoder made of one frame: its number, cells (f, j, i) and their weights (j, i)."""
+
+    number: int
+    cells: np.ndarray
+    weight: np.ndarray
 
 
 @dataclass
@@ -73,17 +83,22 @@ def kept_frames(cine: Cine) -> np.ndarray:
 def read_cine_frames(
     cine: Cine,
     screen: Screen,
-    segmenter: Network,
-    classifiers: Mapping[str, tuple[Network, Head]],
+    networks: Mapping[str, Network],
+    heads: Mapping[str, Head],
     with_heat: bool,
     on_frame: Callable[[int], None] = lambda done: None,
 ) -> CineReading:
-    """Liver in every frame, and every model's reading of every window; `on_frame` hears how many frames are done."""
+    """Liver in every frame, and every model's reading of every window.
+
+    Args:
+        networks: by the names of catalog.py; heads: by key of labels.MODELS.
+        on_frame: hears how many frames are done.
+    """
     lattice = FrameLattice.of(cine, screen)
     found = CineReading(lattice, kept=kept_frames(cine))
     wanted, buffer, first, inside = set(found.kept.tolist()), [], 0, []
     for numbers, gray in lattice_frames(cine, screen, lattice):
-        logits = segmenter(to_input(gray)[:, None])[:, 0]
+        logits = networks[SEGMENTER](to_input(gray)[:, None])[:, 0]
         share = 0.5 * (1.0 + np.tanh(0.5 * logits))
         for number, frame, probability in zip(numbers, gray, share, strict=True):
             liver = keep_pieces(probability > 0.5)
@@ -94,60 +109,66 @@ def read_cine_frames(
             reason = frame_reason(area, level)
             if reason:
                 found.unusable[number] = reason
-            if number in wanted:
-                buffer.append((number, frame, probability))
+        buffer += encoded([n for n in numbers if n in wanted], numbers, gray, share, networks[FRAMES])
         while len(buffer) >= WINDOW:
-            _read_window(found, buffer[:WINDOW], first, classifiers, with_heat)
+            _read_window(found, buffer[:WINDOW], first, networks[FILM], heads, with_heat)
             buffer, first = buffer[STRIDE:], first + STRIDE
         on_frame(numbers[-1] + 1)
     if buffer and (len(buffer) > WINDOW - STRIDE or not first):  # what no window has seen yet
-        _read_window(found, buffer, first, classifiers, with_heat)
+        _read_window(found, buffer, first, networks[FILM], heads, with_heat)
     if inside:
         values, areas = np.array(inside).T
         found.probability = float(np.average(values, weights=areas))
     return found
 
 
+def encoded(
+    wanted: Sequence[int], numbers: Sequence[int], gray: np.ndarray, share: np.ndarray, encoder: Network
+) -> list[EncodedFrame]:
+    """The wanted ones of frames (n, j, i) with the share of liver of their pixels."""
+    if not wanted:
+        return []
+    chosen = [numbers.index(number) for number in wanted]
+    _, cells, weight = encoder.outputs(np.stack([to_input(gray[chosen]), share[chosen]], axis=1))
+    return [EncodedFrame(*one) for one in zip(wanted, cells, weight[:, 0], strict=True)]
+
+
 def _read_window(
     found: CineReading,
-    frames: list[tuple[int, np.ndarray, np.ndarray]],
+    frames: Sequence[EncodedFrame],
     first: int,
-    classifiers: Mapping[str, tuple[Network, Head]],
+    film: Network,
+    heads: Mapping[str, Head],
     with_heat: bool,
 ) -> None:
     """Adds a window's readings, unless most of its frames are unusable. Short ones are filled with their last frame."""
-    usable = [number not in found.unusable for number, _, _ in frames]
+    usable = [one.number not in found.unusable for one in frames]
     if np.mean(usable) < FEWEST_USABLE:
         return
-    filled = frames + [frames[-1]] * (WINDOW - len(frames))
-    film = np.stack([to_input(np.stack([f for _, f, _ in filled])), np.stack([p for _, _, p in filled])])
-    readings = {model: read_window(film, *parts, model, with_heat) for model, parts in classifiers.items()}
+    filled = [*frames, *[frames[-1]] * (WINDOW - len(frames))]
+    cells, weight = np.stack([one.cells for one in filled]), np.stack([one.weight for one in filled])
+    readings = read_window(cells, weight, film, heads, with_heat)
     found.windows.append((first, first + len(frames), readings))
 
 
-def read_window(film: np.ndarray, network: Network, head: Head, model: str, with_heat: bool) -> WindowReading:
-    """One model on a window (2, WINDOW, j, i): of the 3D network a step is two frames long."""
-    if model == "3d":
-        _, cells, weight = network.outputs(film[None])
-        cells, weight = cells[0].transpose(1, 0, 2, 3), weight[0, 0]  # (steps, f, j, i), (steps, j, i)
-    else:
-        _, cells, weight = network.outputs(np.ascontiguousarray(film.transpose(1, 0, 2, 3)))
-        weight = weight[:, 0]
-    smallest = SMALLEST_SUM / (len(weight) if model == "3d" else 1)
-    total = weight.sum(axis=(1, 2)) + smallest
-    features = np.einsum("tfji,tji->tf", cells, weight) / total[:, None]
-    if model == "3d":  # pooled over the whole window at once: steps with much liver weigh more
-        relative = total / total.mean()
-        steps = (features @ head.weights) * relative + head.bias
-        by_cell = head.weights[None] * np.ones((len(weight), 1))
-        total = np.full(len(weight), total.mean())
-    else:
-        steps, by_cell = head.steps(features), head.gradient(features)
-    heat = None
-    if with_heat:
-        heat = np.maximum(np.einsum("tfji,tf->tji", cells, by_cell), 0) * weight / total[:, None, None]
-        heat = heat.astype(np.float16)
-    repeat = WINDOW // len(steps)
-    return WindowReading(
-        float(steps.mean()), np.repeat(steps, repeat), None if heat is None else np.repeat(heat, repeat, axis=0)
-    )
+def read_window(
+    cells: np.ndarray, weight: np.ndarray, film: Network, heads: Mapping[str, Head], with_heat: bool
+) -> dict[str, WindowReading]:
+    """Every model on the encoder's cells (WINDOW, f, j, i) and their weights (WINDOW, j, i)."""
+    found = {}
+    for model, head in heads.items():
+        if model == "3d":
+            joined = np.concatenate([cells, weight[:, None]], axis=1).transpose(1, 0, 2, 3)[None]
+            seen = film.outputs(np.ascontiguousarray(joined))[1][0].transpose(1, 0, 2, 3)
+            # pooled over the whole window at once: frames with much liver weigh more
+            total = np.full(len(weight), weight.sum() / len(weight) + SMALLEST_SUM / len(weight))
+        else:
+            seen, total = cells, weight.sum(axis=(1, 2)) + SMALLEST_SUM
+        features = np.einsum("tfji,tji->tf", seen, weight, optimize=True) / total[:, None]
+        heat = None
+        if with_heat:
+            heat = np.einsum("tfji,tf->tji", seen, head.gradient(features), optimize=True)
+            heat = (np.maximum(heat, 0) * weight / total[:, None, None]).astype(np.float16)
+        steps = head.steps(features)
+        found[model] = WindowReading(float(steps.mean()), steps, heat)
+    return found
