@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .batch.command import add_batch
+from .bundles.command import BUNDLE_HELP, BUNDLE_METAVAR, add_bundle, chosen_bundle
 from .errors import Cancelled, InputError, WorkerError
 from .systems import SYSTEMS, Role, System, import_installed, series_option
 
@@ -35,6 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     for system in SYSTEMS.values():
         _add_run(commands, system)
     add_batch(commands, _Parser, _add_settings)
+    add_bundle(commands, _Parser)
     for name, text in (
         ("simulate", "write simulated patients: images, truth masks, clinical values, outcomes, cohort.csv"),
         ("train", "train a system's networks and risk models into a model bundle"),
@@ -54,11 +56,11 @@ def make_parser() -> argparse.ArgumentParser:
             text = "fit the risk models alone to this table of a batch, without images"
             one.add_argument("--from-results", type=Path, default=argparse.SUPPRESS, metavar="CSV", help=text)
             text = "with --from-results: take everything else from this model bundle"
-            one.add_argument("--bundle", type=Path, default=argparse.SUPPRESS, metavar="DIR", help=text)
+            one.add_argument("--bundle", type=Path, default=argparse.SUPPRESS, metavar=BUNDLE_METAVAR, help=text)
         if name == "evaluate":
             text = "judge this table of a batch, without images"
             one.add_argument("--results", type=Path, metavar="CSV", help=text)
-            one.add_argument("--bundle", type=Path, metavar="DIR", help="an own model bundle")
+            one.add_argument("--bundle", type=Path, metavar=BUNDLE_METAVAR, help=BUNDLE_HELP)
     return parser
 
 
@@ -73,7 +75,7 @@ def _add_run(commands: argparse._SubParsersAction, system: System) -> None:
     for role in _roles_with_segment(system):
         text = f"with --segmentation: that of --{role.name}, {role.segment}"
         one.add_argument(f"--{role.name}-segmentation", type=Path, metavar="FILE", help=text)
-    one.add_argument("--bundle", type=Path, metavar="DIR", help="an own model bundle")
+    one.add_argument("--bundle", type=Path, metavar=BUNDLE_METAVAR, help=BUNDLE_HELP)
     for role in _volume_roles(system):
         text = f"which series of a DICOM folder for --{role.name}"
         one.add_argument(series_option(system, role), dest=f"series_{role.name}", metavar="UID", help=text)
@@ -162,7 +164,7 @@ def _run_system(arguments: argparse.Namespace) -> int:
             if given[f"{role.name}_segmentation"]
         },
         settings=settings,
-        bundle=arguments.bundle,
+        bundle=chosen_bundle(arguments.bundle, system),
         series={role.name: given[f"series_{role.name}"] for role in _volume_roles(system)},
         on_progress=_show_progress,
     )
@@ -203,15 +205,18 @@ def _train(system: System, **options: Any) -> list[Path]:
         return _own(system).train(**options)
     from .validation.refit_bundle import refit_bundle
 
-    results, base = options.pop("from_results"), options.pop("bundle", None)
+    results, base = options.pop("from_results"), chosen_bundle(options.pop("bundle", None), system)
     strange = sorted(set(options) - {"output", "cohort", "validation", "seed"})
     if strange:
         raise InputError(f"--{strange[0].replace('_', '-')} is for training on images; leave it out.")
     return refit_bundle(system, results, base=base, command=["prognosis", *sys.argv[1:]], **options)
 
 
-def _evaluate(system: System, results: Path | None, cohort: Path | None, **options: Any) -> list[Path]:
+def _evaluate(
+    system: System, results: Path | None, cohort: Path | None, bundle: Path | None, **options: Any
+) -> list[Path]:
     """On images by the system's own `evaluate`; on a table of results by the one of all systems."""
+    options["bundle"] = chosen_bundle(bundle, system)
     if results is not None:
         from .validation.from_results import evaluate_results
 

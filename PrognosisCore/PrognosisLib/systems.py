@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .clinical_fields import ClinicalField, fields_of
 from .errors import InputError
@@ -22,6 +22,9 @@ from .scores import (
     TACE_SCORES,
     Score,
 )
+
+if TYPE_CHECKING:
+    from .bundles.bundle import Bundle
 
 EXTENSION_FOLDER = Path(__file__).resolve().parents[2]
 BRAIN_WINDOW = (80.0, 40.0)
@@ -117,6 +120,14 @@ class System:
 
     def make_pipeline(self, bundle: Path | None = None) -> Any:
         return getattr(self.library("pipeline"), self.pipeline)(Path(bundle or self.default_bundle()))
+
+    def load_bundle(self, bundle: Path | None = None) -> Bundle:
+        """A bundle, the shipped one by default, verified by the pipeline, which alone knows what must be in it.
+
+        Raises:
+            BundleError: one sentence that says what is wrong; see `Bundle.load`.
+        """
+        return self.make_pipeline(bundle).bundle
 
 
 TACE_VALUES = (

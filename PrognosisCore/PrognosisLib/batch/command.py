@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..bundles.command import BUNDLE_HELP, BUNDLE_METAVAR, chosen_bundle
 from ..errors import Cancelled, InputError
 from ..systems import SYSTEMS, System
 from ..wording import duration_text
@@ -40,7 +41,7 @@ def add_batch(
         one.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the batch")
         one.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (1)")
         one.add_argument("--dask", metavar="ADDRESS", help="run on the workers of this Dask scheduler instead")
-        one.add_argument("--bundle", type=Path, metavar="DIR", help="an own model bundle")
+        one.add_argument("--bundle", type=Path, metavar=BUNDLE_METAVAR, help=BUNDLE_HELP)
         one.add_argument("--full", action="store_true", help="scene.mrb and report.html of each case, too")
         one.add_argument("--retry", action="store_true", help="run cases again that have failed before")
         one.add_argument("--review", type=Path, metavar="CSV", help="take over the decisions of a saved review.csv")
@@ -76,7 +77,7 @@ def _run(system: System, arguments: argparse.Namespace) -> BatchSummary | None:
         arguments.cohort,
         arguments.output,
         settings,
-        arguments.bundle,
+        chosen_bundle(arguments.bundle, system),
         jobs=arguments.jobs,
         dask=arguments.dask,
         full=arguments.full,

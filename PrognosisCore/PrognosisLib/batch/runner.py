@@ -99,7 +99,7 @@ class BatchRun:
         self._settings = system.complete_settings(settings or {})
         self._identity = {
             "system": system.name,
-            "model": system.make_pipeline(self._bundle).bundle.identity,
+            "model": system.load_bundle(self._bundle).identity,
             "settings": {key: value for key, value in self._settings.items() if key not in HOW},
         }
         self._start = time.monotonic()

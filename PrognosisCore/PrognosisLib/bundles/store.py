@@ -1,4 +1,7 @@
-"""The user's own bundles: import from a folder or a zip archive, list, remove."""
+"""The user's own bundles: verify, import from a folder or a zip archive, list, find by name, remove.
+
+A system verifies what is meant for it, by `System.load_bundle`, so that panels and command line refuse the same.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import BundleError
-from .bundle import METADATA, UNET_LAYERS, Bundle, Layers, read_metadata
+from .bundle import METADATA, Bundle, read_metadata
 
+PLACE = "PROGNOSIS_BUNDLES"
 MOST_FILES = 200
 MOST_BYTES = 2 * 2**30
 
@@ -30,43 +35,79 @@ class Listed:
     problem: str = ""
 
 
-def import_bundle(
-    source: Path,
-    root: Path,
-    system: str,
-    channels: int = 1,
-    classes: int = 3,
-    layers: Layers | None = UNET_LAYERS,
-) -> Bundle:
-    """Copy or unpack `source` (folder or .zip), verify the copy and put it into `root`.
+def own_bundles_folder(settings: Path | None = None) -> Path:
+    """Where imported bundles are kept, for panels and command line alike: beside the user's settings of Slicer, or in
+    the folder that the environment variable PROGNOSIS_BUNDLES names.
+
+    Args:
+        settings: folder of those settings, as Slicer tells it; without it, where Slicer's documentation says that they
+            are unless the application carries its own with it.
+    """
+    if os.environ.get(PLACE):
+        return Path(os.environ[PLACE])
+    if settings is None:
+        of_user = os.environ.get("APPDATA" if os.name == "nt" else "XDG_CONFIG_HOME")
+        home = Path.home() / ("AppData/Roaming" if os.name == "nt" else ".config")
+        settings = (Path(of_user) if of_user else home) / "slicer.org"
+    return settings / "Prognosis" / "Bundles"
+
+
+def verify_bundle(source: Path, load: Callable[[Path], Bundle]) -> Bundle:
+    """A bundle in a folder, or in a zip archive, whose files are gone when this returns.
+
+    Args:
+        load: opens a folder as the system's pipeline does; see `System.load_bundle`.
 
     Raises:
-        BundleError: what `Bundle.load` says, an unfit archive, or another bundle of the same name and version is
-            there already; nothing was changed.
+        BundleError: what `load` says, or an unfit archive.
+    """
+    source = Path(source)
+    if source.is_dir():
+        return load(source)
+    with tempfile.TemporaryDirectory(prefix="prognosis-") as temporary:
+        copy = Path(temporary) / source.stem
+        _unpack(source, copy)
+        return load(copy)
+
+
+def import_bundle(source: Path, root: Path, load: Callable[[Path], Bundle]) -> Bundle:
+    """Copy or unpack `source` (folder or .zip), verify the copy and put it into `root`.
+
+    Args:
+        load: as `verify_bundle` has it.
+
+    Raises:
+        BundleError: what `load` says, an unfit archive, or another bundle of the same name and version is there
+            already; nothing was changed.
     """
     source, root = Path(source), Path(root)
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".prognosis-", dir=root) as temporary:
         copy = Path(temporary) / "bundle"
         if source.is_dir():
-            Bundle.load(source, system, channels, classes, layers)
+            load(source)
             shutil.copytree(source, copy, symlinks=True)
         else:
             _unpack(source, copy)
-        bundle = Bundle.load(copy, system, channels, classes, layers)
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{system}-{bundle.identity['name']}-{bundle.identity['version']}")
+        bundle = load(copy)
+        facts = bundle.metadata
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{facts['system']}-{facts['name']}-{facts['version']}")
         target = root / name.strip(".")
         if target.exists():
-            known = Bundle.load(target, system, channels, classes, layers)
+            known = load(target)
             if known.identity != bundle.identity:
                 raise BundleError(f"Another bundle '{target.name}' is already imported; remove it first.")
             return known
         os.replace(copy, target)
-    return Bundle.load(target, system, channels, classes, layers)
+    return load(target)
 
 
-def list_bundles(root: Path) -> list[Listed]:
-    """The bundles in a folder of the user's own, by name; not verified, which is left to `Bundle.load`."""
+def list_bundles(root: Path, system: str = "") -> list[Listed]:
+    """The bundles in a folder of the user's own, by name; not verified, which is left to `Bundle.load`.
+
+    Args:
+        system: only those made for it, and damaged ones, which do not tell; all where it is left out.
+    """
     found = []
     for path in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:
         if path.is_symlink() or not (path / METADATA).is_file():
@@ -76,7 +117,22 @@ def list_bundles(root: Path) -> list[Listed]:
             found.append(Listed(path, metadata["name"], metadata["version"], metadata["system"]))
         except BundleError as error:
             found.append(Listed(path, name=path.name, problem=str(error)))
-    return found
+    return [one for one in found if not system or one.system in ("", system)]
+
+
+def find_bundle(given: Path, system: str, root: Path) -> Path:
+    """The folder of a bundle that is given by its path, or by the name under which it was imported.
+
+    Raises:
+        BundleError: neither; which ones are imported for the system is told.
+    """
+    if given.exists():
+        return given
+    imported = {one.path.name: one.path for one in list_bundles(root, system)}
+    if str(given) not in imported:
+        told = f"the imported ones are {', '.join(imported)}" if imported else f"none is imported for '{system}'"
+        raise BundleError(f"There is no model bundle at '{given}'; name a bundle's folder, or an imported one: {told}.")
+    return imported[str(given)]
 
 
 def remove_bundle(path: Path, root: Path) -> None:

@@ -10,15 +10,14 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..bundles.store import import_bundle, list_bundles, remove_bundle
+from ..bundles.store import import_bundle, list_bundles, own_bundles_folder, remove_bundle
 from ..errors import InputError
 from ..findings import SIMULATED
 from ..logic import SystemLogic
 
 
 def ownBundlesFolder() -> Path:
-    """Where imported bundles are kept: beside the user's settings."""
-    return Path(slicer.app.userSettings().fileName()).parent / "Prognosis" / "Bundles"
+    return own_bundles_folder(Path(slicer.app.userSettings().fileName()).parent)
 
 
 class BundleSection:
@@ -50,7 +49,7 @@ class BundleSection:
             self._list(path)
 
     def _list(self, chosen: str) -> None:
-        own = [one for one in list_bundles(ownBundlesFolder()) if one.system in ("", self._logic.system.name)]
+        own = list_bundles(ownBundlesFolder(), self._logic.system.name)
         labels = {"": _("Shipped with the module")}
         labels |= {str(one.path): (one.problem and one.path.name) or f"{one.name} {one.version}" for one in own}
         if chosen not in labels:
@@ -105,17 +104,12 @@ class BundleSection:
         if source.name == "metadata.json":  # configs/metadata.json of an unpacked bundle
             source = source.parents[1]
         try:
-            bundle = import_bundle(source, ownBundlesFolder(), self._logic.system.name, *self._shape())
+            bundle = import_bundle(source, ownBundlesFolder(), self._logic.system.load_bundle)
         except (InputError, OSError) as error:
             self._onError(error)
             return
         self._onChosen(str(bundle.path))
         self._list(str(bundle.path))
-
-    def _shape(self) -> list[int]:
-        """Channels and classes of the shipped bundle's networks, which every other must have."""
-        ports = self._logic.system.make_pipeline().bundle.metadata["network_data_format"]
-        return [next(iter(ports[side].values()))["num_channels"] for side in ("inputs", "outputs")]
 
     def _onRemove(self) -> None:
         path = self._paths[self._ui.bundleComboBox.currentIndex]

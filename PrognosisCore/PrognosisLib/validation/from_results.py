@@ -29,7 +29,7 @@ def evaluate_results(
     """
     study = study_of_system(system)
     rows = joined_rows(system, results, cohort)
-    made_with = system.make_pipeline(bundle).bundle if bundle is not None or study.models else None
+    made_with = system.load_bundle(bundle) if bundle is not None or study.models else None
     told = {}
     if bundle is not None:
         told = {"bundle": made_with.identity, "training": made_with.metadata["training"], "card": made_with.card}

@@ -74,7 +74,7 @@ def refit_bundle(
     study = study_of_system(system)
     if not study.models:
         raise InputError(f"{system.module} has no risk model that a table of results can teach; train it on images.")
-    bundle = system.make_pipeline(base).bundle
+    bundle = system.load_bundle(base)
     rows = _usable(joined_rows(system, results, cohort))
     table = Table(rows)
     simulated = any(str(row.get("simulated", "")).lower() in ("yes", "true", "1") for row in rows)
