@@ -30,16 +30,21 @@ FOR_SIGNS = Variety(scale=0.05, degrees=5.0, shift=4.0, gray=0.5, cropped=0.2)
 
 
 def vary(
-    gray: np.ndarray, liver: np.ndarray, rng: np.random.Generator, variety: Variety
+    gray: np.ndarray,
+    liver: np.ndarray,
+    rng: np.random.Generator,
+    variety: Variety,
+    mirrored: bool | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Frames (t, j, i) as network input, and the share of liver of their pixels, both changed alike.
 
     Args:
         gray: uint8; liver: bool or share 0..255 as uint8.
+        mirrored: whether right and left are exchanged; None for one time in two.
     """
     scale = np.exp(rng.normal(0, variety.scale))
     angle = np.radians(rng.normal(0, variety.degrees))
-    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    mirror = -1.0 if (rng.random() < 0.5 if mirrored is None else mirrored) else 1.0
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / scale
     half = np.array([SHAPE[1], SHAPE[0]]) / 2.0  # pixels; grids run from -1 to 1
     theta = np.zeros((2, 3))
