@@ -86,8 +86,9 @@ def texture_field(rng: np.random.Generator, grid: Grid) -> np.ndarray:
     return (np.float32(0.75) * walls + np.float32(0.65) * RandomField(rng, MOTTLE_MM, 64).on(grid)).astype(np.float32)
 
 
-def whole_grid(step_mm: float = STEP_MM) -> Grid:
-    """All that a probe over the liver can see, in cubes of `step_mm`."""
+def whole_grid(step_mm: float | None = None) -> Grid:
+    """All that a probe over the liver can see, in cubes of `step_mm`, or STEP_MM."""
+    step_mm = step_mm or STEP_MM
     matrix = np.diag([step_mm] * 3 + [1.0])
     matrix[:3, 3] = LOW
     return Grid(tuple(int(n) for n in np.ceil((HIGH - LOW) / step_mm)[::-1]), matrix)

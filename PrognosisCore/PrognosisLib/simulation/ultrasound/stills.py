@@ -23,8 +23,9 @@ COARSE_MM = 5.0
 HALF_THICK_MM, RIM_MM = 14.0, 8.0
 
 
-def slab_around(pose: Pose, probe: ConvexProbe, motion: np.ndarray, step_mm: float = STEP_MM) -> Grid:
-    """The cubes that a frame needs: i along the lateral axis, j in the depth, k across the plane."""
+def slab_around(pose: Pose, probe: ConvexProbe, motion: np.ndarray, step_mm: float | None = None) -> Grid:
+    """The cubes of `step_mm`, or STEP_MM, that a frame needs: i along the lateral axis, j in the depth, k across."""
+    step_mm = step_mm or STEP_MM
     half = np.deg2rad(probe.half_angle)
     wide = (probe.radius_mm + probe.depth_mm) * np.sin(half) + RIM_MM
     above = probe.radius_mm * (1 - np.cos(half)) + RIM_MM
