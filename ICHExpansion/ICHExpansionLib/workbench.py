@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from PrognosisLib.cohort import read_cohort, split_by_patient
+from PrognosisLib.cohort_checks import refuse_shared_images
 
 from .simulation.patients import simulate
 
@@ -58,7 +59,7 @@ def train(
         torch.set_num_threads(threads)
     work = output.with_name(output.name + "-training")
     held = [name.strip() for name in validation.split(",") if name.strip()]
-    real, kept_out = split_by_patient(read_cohort(cohort, FILES), held) if cohort else ([], [])
+    real, kept_out = split_by_patient(read_cohort(cohort, FILES), held, FILES[:1]) if cohort else ([], [])
     with_blood, without = simulate_for_training(work, simulated, seed)
     cases = slice_cases([*real, *with_blood, *without])
     network, taken = train_network(cases, work / "network", steps, seed)
@@ -94,6 +95,7 @@ def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Pat
     system = SYSTEMS["ich"]
     pipeline = system.make_pipeline(bundle)
     cases = read_cohort(cohort, ("ct",), optional=("labels", "clinical", "followup", "followup_labels"))
+    refuse_shared_images(cases, ("ct", "followup"))
     clinical = clinical_values(system, cohort)
     rows: list[dict[str, Any]] = []
     slices: list[dict[str, Any]] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient
+from PrognosisLib.cohort_checks import refuse_shared_images
 
 from .labels import THRESHOLDS_KPA
 from .simulation.patients import simulate
@@ -17,6 +18,8 @@ from .simulation.patients import simulate
 __all__ = ["evaluate", "simulate", "train"]
 
 logger = logging.getLogger(__name__)
+
+IMAGES = ("t2", "t1")
 
 # Seeds of simulated examinations, added to the run's; none is in two groups.
 TEACHER_SEED, TEST_SEED = 10_000, 20_000
@@ -67,13 +70,14 @@ def train(
     )
     from .learning.outcomes import measured_kpa, simulated_values
     from .learning.packing import Groups, write_stiffness_bundle
+    from .learning.protocols import check_measured
 
     if threads:
         torch.set_num_threads(threads)
     work = output.with_name(output.name + "-training")
     held = [name.strip() for name in validation.split(",") if name.strip()]
-    cases = read_cohort(cohort, ("labels",), optional=("t2", "t1")) if cohort else []
-    real, kept_out = split_by_patient(cases, held) if cases else ([], [])
+    cases = read_cohort(cohort, ("labels",), optional=IMAGES) if cohort else []
+    real, kept_out = split_by_patient(cases, held, IMAGES) if cases else ([], [])
     made = simulate_stacks(work / "simulated", range(seed, seed + simulated), OTHER_SHARE)
     rows = {id(case): row for row, case in enumerate(cases)}
     teaching, keeping = ({rows[id(case)]: case for case in part} for part in (real, kept_out))
@@ -81,9 +85,11 @@ def train(
     kept = stack_cases(keeping, work / "kept-out", ON_REAL_TEST, seed + KEPT_OUT_SEED)
     network, taken = train_network([load(path) for path in (*made, *taught)], work / "network", steps, seed)
     plain = {case.case for case in cases}
-    measured = [case for case in real if measured_kpa(case.values, case.case) is not None]
+    known = [measured_kpa(case.values, case.case) for case in real]
+    measured = [case for case, kpa in zip(real, known, strict=True) if kpa is not None]
     own = len(measured) >= FEWEST_MEASURED
     if own:
+        check_measured([kpa for kpa in known if kpa is not None])
         teachers = [(work / "real" / f"{case.case}.npz", _values(case)) for case in measured]
         tests = [(work / "kept-out" / f"{case.case}.npz", _values(case)) for case in kept_out]
     else:
@@ -146,7 +152,8 @@ def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Pat
 
     system = SYSTEMS["stiffness"]
     pipeline = system.make_pipeline(bundle)
-    cases = read_cohort(cohort, (), optional=("t2", "t1", "labels", "clinical"))
+    cases = read_cohort(cohort, (), optional=(*IMAGES, "labels", "clinical"))
+    refuse_shared_images(cases, IMAGES)
     clinical = clinical_values(system, cohort)
     with tempfile.TemporaryDirectory() as folder:
         files = stacks_of_cases(cases, Path(folder) / "stacks")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .cohort_checks import SPLIT, held_out, refuse_shared_images
 from .errors import InputError
 from .reporting.output import write_atomic
 
@@ -97,19 +98,20 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
 
 
 def split_by_patient(
-    cases: Sequence[CohortCase], validation: Sequence[str]
+    cases: Sequence[CohortCase], validation: Sequence[str], images: Sequence[str] = ()
 ) -> tuple[list[CohortCase], list[CohortCase]]:
-    """Training and validation cases; `validation` names patients, and all cases of a patient fall on one side.
+    """Training and validation cases; all cases of a patient fall on one side.
+
+    Args:
+        validation: patients that are held out, beside those whose column "split" says anything but "train".
+        images: columns of files that no two patients may share.
 
     Raises:
-        InputError: a named patient is not in the cohort, or one side is left empty.
+        InputError: a named patient is not in the cohort, a patient is on both sides, an image is that of two patients,
+            or nobody is left for training.
     """
-    known = {case.patient for case in cases}
-    for patient in validation:
-        if patient not in known:
-            raise InputError(f"The validation patient '{patient}' is not in the cohort; correct the name.")
-    held = set(validation)
-    training = [case for case in cases if case.patient not in held]
-    if not training:
-        raise InputError("Every patient is held out for validation; leave some for training.")
-    return training, [case for case in cases if case.patient in held]
+    refuse_shared_images(cases, images)
+    sides = [case.values.get(SPLIT, "").strip() for case in cases]
+    held = held_out([case.patient for case in cases], sides, validation, "cohort")
+    training, kept = ([case for case, out in zip(cases, held, strict=True) if out == side] for side in (False, True))
+    return training, kept

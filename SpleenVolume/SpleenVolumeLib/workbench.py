@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient
+from PrognosisLib.cohort_checks import refuse_shared_images
 from PrognosisLib.errors import InputError
 from PrognosisLib.evaluation.segmentation import dice, hausdorff95
 from PrognosisLib.findings import Findings
@@ -84,7 +85,7 @@ def train(
         torch.set_num_threads(threads)
     work = output.with_name(output.name + "-training")
     held = [name.strip() for name in validation.split(",") if name.strip()]
-    cases, kept_out = split_by_patient(read_cohort(cohort, FILES), held) if cohort else ([], [])
+    cases, kept_out = split_by_patient(read_cohort(cohort, FILES), held, FILES[:1]) if cohort else ([], [])
     if simulated:
         made = simulate_for_training(work / "simulated", simulated, seed + 1000)
         cases = cases + read_cohort(made, FILES)
@@ -205,6 +206,7 @@ def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Pat
     system = SYSTEMS["spleen"]
     pipeline = system.make_pipeline(bundle)
     cases = read_cohort(cohort, FILES[:1], optional=(*FILES[1:], "clinical"))
+    refuse_shared_images(cases, FILES[:1])
     clinical = clinical_values(system, cohort)
     rows, simulated = [], set()
     for case in cases:

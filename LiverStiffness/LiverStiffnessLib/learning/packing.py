@@ -146,14 +146,16 @@ def measure(
     return {"masks": masks, "readings": dict(readings), "on_real_anatomies": on_real, "protocols": protocols}
 
 
+COLUMNS = ("kpa", "age", "site", "year", "patient")
+
+
 def joined(first: Outcomes, second: Outcomes) -> Outcomes:
     """The outcomes of both, in order."""
     if not len(second.kpa):
         return first
-    pairs = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("kpa", "age", "year")}
-    site = np.concatenate([first.site, second.site])
+    pairs = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in COLUMNS}
     both = first.oracle is not None and second.oracle is not None
-    return Outcomes(**pairs, site=site, oracle=np.concatenate([first.oracle, second.oracle]) if both else None)
+    return Outcomes(**pairs, oracle=np.concatenate([first.oracle, second.oracle]) if both else None)
 
 
 def _written(folder: Path, facts: Mapping[str, Any], files: Mapping[str, Path | str], card: str) -> Bundle:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from PrognosisLib.cohort_checks import check_kinds
 from PrognosisLib.errors import InputError
 from PrognosisLib.evaluation.discrimination import auc, expected_auc, share_of_best
 from PrognosisLib.evaluation.estimates import wilson
@@ -23,7 +24,7 @@ from ..labels import THRESHOLDS_KPA
 from .ordinal_training import PatientFeatures, fit_reading, score_of
 
 FEWEST = 60  # patients with a measured stiffness, for protocols to mean anything
-FEWEST_EVENTS = 5
+FEWEST_EVENTS, SPLIT_KPA = 5, 3.0  # so many examinations must be on either side of so many kPa
 CHILD_YEARS = 18
 SEQUENCES = ("T2", "T1")
 
@@ -77,12 +78,13 @@ def _check(patients: Sequence[PatientFeatures], outcomes: Outcomes) -> None:
             f"The protocols need at least {FEWEST} patients with T2, T1 and a measured stiffness (column mre_kpa); the "
             f"cohort has {len(patients)}, so add some."
         )
-    events = int(outcomes.reached[:, THRESHOLDS_KPA.index(3.0)].sum())
-    if not FEWEST_EVENTS <= events <= len(patients) - FEWEST_EVENTS:
-        raise InputError(
-            f"{events} of {len(patients)} patients reach 3 kPa; the protocols need at least {FEWEST_EVENTS} on both "
-            "sides of it, so add patients."
-        )
+    check_measured(outcomes.kpa)
+
+
+def check_measured(kpa: Sequence[float]) -> None:
+    """Raises InputError where hardly an examination is on one side of 3 kPa, so that no reading can be fitted."""
+    stiff = int((np.asarray(kpa) >= SPLIT_KPA).sum())
+    check_kinds(stiff, len(kpa), f"{SPLIT_KPA:g} kPa or more", "a reading of the stiffness", FEWEST_EVENTS)
 
 
 def _figures_by_groups(

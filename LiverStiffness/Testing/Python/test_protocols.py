@@ -183,8 +183,20 @@ def test_a_cohort_that_tells_nothing_is_refused():
     for kpa in (2.0, 5.0):
         one_sided = np.full(FEWEST, kpa)
         one_sided[: FEWEST_EVENTS - 1] = 7.0 - kpa
-        with pytest.raises(InputError, match=r"of 60 patients reach 3 kPa; .* so add patients\.$"):
+        with pytest.raises(InputError, match=r"of 60 patients have the event \(3 kPa or more\); .* so add patients\.$"):
             run_protocols(patients, replace(known, kpa=one_sided))
+
+
+def test_known_and_unseen_examinations_are_judged_together():
+    from LiverStiffnessLib.learning.packing import joined
+
+    first, second = cohort(40)[1], cohort(30, seed=1)[1]
+    both = joined(first, second)
+    for name in ("kpa", "age", "site", "year", "patient"):
+        np.testing.assert_array_equal(getattr(both, name), [*getattr(first, name), *getattr(second, name)])
+    assert both.oracle is None
+    none = replace(second, **{name: getattr(second, name)[:0] for name in ("kpa", "age", "site", "year", "patient")})
+    assert joined(first, none) is first
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

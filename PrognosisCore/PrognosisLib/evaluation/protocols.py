@@ -89,16 +89,3 @@ def judge(
         if len(judged):
             found[judged] = fit(np.flatnonzero(teachers_of(protocol.groups, patients, group)))(judged)
     return found
-
-
-def refuse_leakage(patients: Sequence[str], sides: Sequence[str]) -> None:
-    """Raises InputError where a patient has rows on more than one side ("train", "test", a fold's number ...)."""
-    seen: dict[str, set[str]] = {}
-    for patient, side in zip(patients, sides, strict=True):
-        seen.setdefault(patient, set()).add(side)
-    both = sorted(patient for patient, found in seen.items() if len(found) > 1)
-    if both:
-        raise InputError(
-            f"{len(both)} patients have rows on more than one side of the split (first: '{both[0]}'), which would make "
-            "every figure too good; put all rows of a patient on one side."
-        )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..cohort_checks import FEWEST_EACH
 from ..errors import InputError
 from .models import CoxModel, LogisticModel, Predictor
 
@@ -24,8 +25,10 @@ def _prepare(
     constant = [one.name for one, column in zip(predictors, x.T, strict=True) if np.ptp(column) == 0]
     if constant:
         raise InputError(f'"{constant[0]}" is the same for all patients of the training cohort; leave it out.')
-    if events < 5 * len(predictors):
-        raise InputError(f"{events} events are too few for {_count(predictors)}; at least 5 each are needed.")
+    if events < FEWEST_EACH * len(predictors):
+        raise InputError(
+            f"{events} events are too few for {_count(predictors)}; at least {FEWEST_EACH} each are needed."
+        )
     return table, x
 
 

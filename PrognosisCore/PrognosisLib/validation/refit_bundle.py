@@ -17,8 +17,8 @@ import numpy as np
 
 from ..bundles.bundle import CARD, Bundle
 from ..bundles.facts import training_facts
+from ..cohort_checks import SPLIT, held_out
 from ..errors import InputError
-from ..evaluation.protocols import refuse_leakage
 from ..findings import SIMULATED
 from ..risk import CoxModel, LogisticModel, readable_json
 from ..systems import System
@@ -32,8 +32,6 @@ from .table import Table
 
 logger = logging.getLogger(__name__)
 
-SPLIT = "split"
-TEACHING_WORDS = ("train", "training")
 REPORT_SUFFIX = "-validation"
 
 
@@ -113,19 +111,9 @@ def _held_out(table: Table, validation: str) -> np.ndarray:
     Raises:
         InputError: a named patient is not there, a patient is on both sides, or nobody is left to teach.
     """
-    patients = table.patients
-    held = np.zeros(len(table), bool)
-    if SPLIT in table:
-        sides = table.texts(SPLIT)
-        refuse_leakage(patients, sides)
-        held = np.array([side != "" and side.lower() not in TEACHING_WORDS for side in sides])
-    for name in filter(None, map(str.strip, validation.split(","))):
-        if name not in patients:
-            raise InputError(f"The validation patient '{name}' is not in the results; correct the name.")
-        held |= patients == name
-    if held.all():
-        raise InputError("Every patient is held out for validation; leave some for teaching.")
-    return held
+    sides = table.texts(SPLIT) if SPLIT in table else [""] * len(table)
+    named = list(filter(None, map(str.strip, validation.split(","))))
+    return np.array(held_out(table.patients.tolist(), sides, named, "results"))
 
 
 def _refit(

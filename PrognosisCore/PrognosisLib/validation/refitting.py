@@ -15,6 +15,7 @@ import pandas
 
 from ..bundles.bundle import Bundle
 from ..clinical_fields import ClinicalField
+from ..cohort_checks import check_events, check_kinds
 from ..errors import InputError
 from ..evaluation.calibration import calibration
 from ..evaluation.discrimination import auc
@@ -29,7 +30,6 @@ from .section import Run, Section
 from .study import Endpoint, RiskModel, Score, Study
 from .table import Table
 
-FEWEST_EACH, WISHED_EACH = 5, 10  # events for each predictor: fewer are refused, or warned of
 FEWEST_JUDGED = 5  # events of a protocol's judged patients
 OUTCOME, TIME = "outcome", "time"
 KINDS = {"cox": CoxModel, "logistic": LogisticModel}
@@ -139,19 +139,8 @@ def check_enough(teaching: Teaching) -> list[str]:
         raise InputError(f"No case has all that {model.name} needs: {' '.join(teaching.warnings)}")
     rarer = events if teaching.is_survival else min(events, n - events)
     if rarer == 0:
-        kind = "have" if events else "have not"
-        raise InputError(
-            f"All {n} patients {kind} the event ({teaching.endpoint.outcome}); {model.name} needs both kinds."
-        )
-    if rarer < FEWEST_EACH * count:
-        raise InputError(
-            f"{rarer} events are too few for the {count} predictors of {model.name}; they bear {rarer // FEWEST_EACH} "
-            f"at {FEWEST_EACH} events each; add patients until {FEWEST_EACH * count} have the rarer outcome."
-        )
-    if rarer < WISHED_EACH * count:
-        each = f"{rarer} events for {count} predictor{'s' * (count > 1)} are {rarer / count:.1f} for each"
-        return [f"{each}; under {WISHED_EACH} for each, predictions are likely too extreme."]
-    return []
+        check_kinds(events, n, teaching.endpoint.outcome, model.name)
+    return check_events(rarer, count, model.name)
 
 
 def fit_again(teaching: Teaching, cohort: Mapping[str, Any], provenance: Mapping[str, Any]) -> CoxModel | LogisticModel:

@@ -122,3 +122,19 @@ def test_the_help_of_training_says_whose_defaults_hold(capfd: pytest.CaptureFixt
         cli.main(["train", "--help"])
     told = " ".join(capfd.readouterr().out.split())
     assert told.count("(default: the system's own)") == 6
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize(("system", "image"), [("spleen", "ct"), ("ich", "ct"), ("stiffness", "t2")])
+def test_one_image_under_two_patients_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], command: str, system: str, image: str
+):
+    for name in ("a.nii", "b.nii", "labels.nii"):
+        (tmp_path / name).write_bytes(b"an image")
+    cohort = tmp_path / "cohort.csv"
+    cohort.write_text(f"case,patient,{image},labels\nA,p,a.nii,labels.nii\nB,q,b.nii,labels.nii\n")
+    assert run(command, system, "--cohort", cohort, "--output", tmp_path / "out") == cli.BAD_INPUT
+    told = capfd.readouterr().err
+    assert "'A' and 'B' have the same image under the patients 'p' and 'q'" in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "out").exists()

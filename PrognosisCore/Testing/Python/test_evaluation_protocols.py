@@ -16,7 +16,6 @@ from PrognosisLib.evaluation.protocols import (
     k_fold,
     last_early_year,
     protocols,
-    refuse_leakage,
     teachers_of,
 )
 
@@ -88,12 +87,6 @@ def test_judging_uses_models_of_the_others():
     found = judge(protocol, list("abcad"), fit)
     assert seen == [[2, 4], [1, 4]]  # a is judged in both groups and teaches in neither
     np.testing.assert_array_equal(found, [200, 201, 202, 203, np.nan])
-
-
-def test_a_patient_on_both_sides_is_refused_with_the_number():
-    refuse_leakage(["a", "a", "b"], ["train", "train", "test"])
-    with pytest.raises(InputError, match=r"2 patients have rows on more than one side of the split \(first: 'a'\)"):
-        refuse_leakage(["b", "a", "a", "b", "c"], ["train", "test", "train", "test", "test"])
 
 
 # --- optimism ---------------------------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ def test_a_patient_on_both_sides_is_refused(tmp_path):
     rows = rows_of(80)
     rows[1] = {**rows[1], "patient": "p0"}
     rows = [{**row, "split": "train" if n % 2 else "test"} for n, row in enumerate(rows)]
-    with pytest.raises(InputError, match="1 patients have rows on more than one side of the split"):
+    with pytest.raises(InputError, match="1 patient has rows on more than one side of the split"):
         refit_bundle(SPLEEN, write_rows(tmp_path / "r.csv", rows), tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
