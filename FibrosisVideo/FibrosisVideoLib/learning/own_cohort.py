@@ -11,6 +11,7 @@ import numpy as np
 from PrognosisLib.clinical import read_clinical
 from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient
 from PrognosisLib.errors import InputError
+from PrognosisLib.framewise.frames import lattice_frames
 from PrognosisLib.framewise.lattice import FrameLattice
 from PrognosisLib.images.cine.checks import check_cine
 from PrognosisLib.images.cine.reading import read_cine
@@ -76,9 +77,10 @@ def _taught(case: CohortCase, segmenter: nn.Module) -> TaughtCine:
     cine = read_cine(case.files["cine"])
     screen = find_screen(cine)
     check_cine(cine, screen, FEWEST_FRAMES)
-    lattice = FrameLattice.of(cine, screen)
-    gray = np.stack([lattice(screen.seen(cine.frame(int(number), gray=True))) for number in kept_frames(cine)])
-    gray = np.clip(np.rint(gray), 0, 255).astype(np.uint8)
+    wanted, kept = set(kept_frames(cine).tolist()), []
+    for numbers, frames in lattice_frames(cine, screen, FrameLattice.of(cine, screen)):
+        kept += [frame for number, frame in zip(numbers, frames, strict=True) if number in wanted]
+    gray = np.clip(np.rint(np.stack(kept)), 0, 255).astype(np.uint8)
     share = liver_shares(segmenter, gray)
     stage, usable = stage_of(case), usable_frames(gray, share)
     return TaughtCine(gray, share, usable, stage, reached_by(stage), UNKNOWN_SIGNS, case.patient)

@@ -184,6 +184,7 @@ def test_own_cines_are_read_and_split_by_patient(tmp_path: Path, monkeypatch):
     assert one.gray.dtype == one.liver.dtype == np.uint8
     assert one.usable.all()
     assert np.isnan(one.signs).all()
+    assert [each.reached.tolist() for each in taught[1::2]] == [[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0]]
     assert one.liver.min() > 240
     rows[0]["stage"] = "?"
     with pytest.raises(InputError, match="Case 'c0'"):

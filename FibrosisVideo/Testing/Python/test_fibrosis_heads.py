@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from FibrosisVideoLib.labels import MODELS
-from FibrosisVideoLib.learning.classifier_training import Classifier
+from FibrosisVideoLib.learning.head_training import Classifier
+from FibrosisVideoLib.networks.catalog import features_of
 from FibrosisVideoLib.networks.heads import LinearHead, RecurrentHead, head_from_dict
 
 FEATURES, UNITS, STEPS = 7, 5, 16
@@ -74,17 +75,14 @@ def test_a_linear_head_is_linear():
 
 @pytest.mark.parametrize("model", list(MODELS))
 def test_a_classifier_s_head_is_its_last_layers(model):
-    """Of pooled features: what the classifier makes of them, with the encoder taken away."""
+    """Of pooled features: what the classifier makes of them, with the 3D network taken away."""
     torch.manual_seed(2)
     classifier = Classifier(model).eval()
-    size = classifier.score.in_features if model != "lstm" else classifier.recurrent.input_size
+    size = features_of("2d" if model == "lstm" else model)
     x = np.random.default_rng(0).standard_normal((STEPS, size)).astype(np.float32)
+    seen = torch.from_numpy(x)
     with torch.no_grad():
-        pooled = torch.from_numpy(x)
-        if model == "lstm":
-            expected = float(classifier.score(classifier.recurrent(pooled[None])[0].mean(dim=1))[0, 0])
-        else:
-            expected = float(classifier.score(pooled)[:, 0].mean())
+        expected = float(classifier.score(seen)[:, 0].mean() if model == "3d" else classifier(seen[None])[0])
     assert classifier.head().steps(x).mean() == pytest.approx(expected, abs=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""A cine through the networks: windows cover it, scores are the networks' own, and heat maps add up to the scores."""
+"""A cine through the networks: windows cover it, unusable frames are named, and what they say becomes evidence."""
 
 from __future__ import annotations
 
@@ -6,37 +6,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
 
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 import torch
-from fibrosis_cases import SHAPE as FILM_SHAPE
-from fibrosis_cases import film, sector_mask
-from fibrosis_networks import (
-    FakeEncoder,
-    FakeSegmenter,
-    classifiers,
-    film_of,
-    make_small,
-    random_weights,
-    untrained_bundle,
-    window,
-)
+from fibrosis_networks import fakes, screen_of
 
 from FibrosisVideoLib.labels import MODELS
-from FibrosisVideoLib.learning.scoring import window_starts
-from FibrosisVideoLib.networks.catalog import ENCODER_OF, build_encoder, load_bundle
+from FibrosisVideoLib.learning.encoding import window_starts
+from FibrosisVideoLib.networks.catalog import FILM, FRAMES
 from FibrosisVideoLib.networks.heads import LinearHead
 from FibrosisVideoLib.networks.lattice import CELLS, FRAME_RATE, STRIDE, WINDOW
-from FibrosisVideoLib.networks.reading import CineReading, WindowReading, kept_frames, read_cine_frames, read_window
+from FibrosisVideoLib.networks.reading import CineReading, WindowReading, kept_frames, read_cine_frames
 from FibrosisVideoLib.networks.summary import BRIGHTEST_PERCENT, attention_of, evidence_of, heat_of, nearest_kept
-from PrognosisLib.bundles.backends import OnnxNetwork
 from PrognosisLib.framewise.lattice import SHAPE, FrameLattice
 from PrognosisLib.images.cine.cine import ArrayFrames, Cine, steady_times
-from PrognosisLib.images.cine.screen import Screen
-from PrognosisLib.images.cine.sector import Sector
 
 quick = settings(deadline=None, max_examples=20)
 HEAD = LinearHead(np.array([2.0]), 0.5)
@@ -50,26 +35,6 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
-def small():
-    with pytest.MonkeyPatch.context() as patch:
-        make_small(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def trained(small, tmp_path_factory):
-    """Classifiers in torch, and the networks of the bundle that was written of them, by model."""
-    networks = classifiers()
-    bundle = load_bundle(untrained_bundle(tmp_path_factory.mktemp("fibrosis"), networks))
-    return networks, {model: OnnxNetwork(bundle, name, 1) for model, name in ENCODER_OF.items()}
-
-
-def screen_of(shape: tuple[int, int]) -> Screen:
-    mask = np.ones(shape, bool)
-    return Screen(Sector("linear", mask), np.zeros(shape, bool), False)
-
-
 def flat_cine(levels: np.ndarray, rate: float = FRAME_RATE, dtype=np.uint8) -> Cine:
     """Even frames of those gray values, on a screen that covers the networks' lattice."""
     frames = np.broadcast_to(np.asarray(levels, dtype)[:, None, None], (len(levels), 176, 220))
@@ -78,8 +43,7 @@ def flat_cine(levels: np.ndarray, rate: float = FRAME_RATE, dtype=np.uint8) -> C
 
 def read_flat(levels, rate: float = FRAME_RATE, dtype=np.uint8, with_heat: bool = False) -> CineReading:
     cine = flat_cine(levels, rate, dtype)
-    parts = {model: (FakeEncoder(), HEAD) for model in MODELS}
-    return read_cine_frames(cine, screen_of(cine.frame_shape), FakeSegmenter(), parts, with_heat)
+    return read_cine_frames(cine, screen_of(cine.frame_shape), fakes(), dict.fromkeys(MODELS, HEAD), with_heat)
 
 
 # --- which frames -----------------------------------------------------------------------------------------------------
@@ -113,7 +77,7 @@ def test_irregular_cines_are_read_at_the_times_that_are_nearest(steps):
     assert len(kept) <= len(wanted)
 
 
-@pytest.mark.parametrize("count", [1, 8, 15, 16, 17, 20, 24, 25, 31, 32, 40, 41, 48])
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 24, 25, 32, 41])
 def test_windows_cover_all_frames_and_are_those_of_the_training(count):
     read = read_flat(np.full(count, 100))
     assert len(read.liver) == count
@@ -128,15 +92,19 @@ def test_windows_cover_all_frames_and_are_those_of_the_training(count):
     assert stops[-1] == count
 
 
-def test_short_cines_are_filled_with_their_last_frame():
-    cine = flat_cine(np.arange(9) * 10 + 60)
-    encoder = FakeEncoder()
-    read_cine_frames(cine, screen_of(cine.frame_shape), FakeSegmenter(), {"2d": (encoder, HEAD)}, False)
-    (image,) = encoder.seen
-    assert image.shape == (WINDOW, 2, *SHAPE)
-    levels = image[:, 0, 80, 90]
+def test_every_frame_is_encoded_once_and_short_cines_are_filled_with_their_last_frame():
+    cine, networks = flat_cine(np.arange(9) * 10 + 60), fakes()
+    read_cine_frames(cine, screen_of(cine.frame_shape), networks, dict.fromkeys(MODELS, HEAD), False)
+    (image,) = networks[FRAMES].seen
+    assert image.shape == (9, 2, *SHAPE)
+    (film_window,) = networks[FILM].seen
+    assert film_window.shape == (1, 2, WINDOW, *CELLS)
+    levels = film_window[0, 0, :, 10, 11]
     assert np.all(np.diff(levels[:9]) > 0)
     assert np.all(levels[8:] == levels[8])
+    longer, networks = flat_cine(np.full(60, 100), 20.0), fakes()
+    read = read_cine_frames(longer, screen_of(longer.frame_shape), networks, dict.fromkeys(MODELS, HEAD), False)
+    assert sum(len(one) for one in networks[FRAMES].seen) == len(read.kept) < 60, "and only those that are kept"
 
 
 def test_unusable_frames_are_named_and_windows_of_them_left_out():
@@ -170,7 +138,7 @@ def test_masks_come_back_from_their_bits():
 def test_every_frame_is_told_and_none_twice():
     done = []
     cine = flat_cine(np.full(37, 100), 20.0)
-    read_cine_frames(cine, screen_of(cine.frame_shape), FakeSegmenter(), {}, False, done.append)
+    read_cine_frames(cine, screen_of(cine.frame_shape), fakes(), {}, False, done.append)
     assert done == [16, 32, 37]
 
 
@@ -182,126 +150,6 @@ def test_deep_gray_values_are_read_as_those_of_eight_bits():
     for (_, _, one), (_, _, other) in zip(deep.windows, usual.windows, strict=True):
         for model in MODELS:
             assert one[model].score == pytest.approx(other[model].score, abs=1e-4)
-
-
-# --- scores -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("model", list(MODELS))
-@pytest.mark.parametrize("usable", [WINDOW, 10])
-def test_the_score_of_a_window_is_the_classifier_s(trained, model, usable):
-    networks, encoders = trained
-    film_window = window(3, usable)
-    image = torch.from_numpy(film_window)[None]
-    with torch.no_grad():
-        if model == "2d":
-            expected = float(networks[model](image[0].transpose(0, 1))[0].mean())
-        else:
-            expected = float(networks[model](image)[0])
-    found = read_window(film_window, encoders[model], networks[model].head(), model, True)
-    assert found.score == pytest.approx(expected, abs=2e-3)
-    assert found.steps.shape == (WINDOW,)
-    assert found.steps.mean() == pytest.approx(found.score)
-    assert found.heat.shape == (WINDOW, *CELLS)
-
-
-@pytest.mark.parametrize("model", list(MODELS))
-def test_the_score_s_course_is_that_of_the_frames(trained, model):
-    """A window whose last frames show something else: the steps of the first ones say about what they said."""
-    networks, encoders = trained
-    plain, changed = window(3), window(3)
-    changed[0, 12:] = -0.5
-    first, second = (
-        read_window(one, encoders[model], networks[model].head(), model, False).steps for one in (plain, changed)
-    )
-    spread = 1.5 if model == "3d" else 5  # the 3D network sees far into the time around a step
-    assert np.abs(second[12:] - first[12:]).mean() > spread * np.abs(second[:6] - first[:6]).mean()
-    assert np.abs(second[12:] - first[12:]).max() > 1e-3
-
-
-# --- heat maps --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("model", ["3d", "2d"])
-@pytest.mark.parametrize("usable", [WINDOW, 9])
-def test_a_linear_score_is_the_sum_of_its_heat(trained, model, usable):
-    networks, encoders = trained
-    head = networks[model].head()
-    upward = LinearHead(np.abs(head.weights), head.bias)  # features are not negative: nothing is cut
-    found = read_window(window(4, usable), encoders[model], upward, model, True)
-    total = found.heat.astype(float).sum(axis=(1, 2)).mean()
-    assert total > 0.05
-    assert total == pytest.approx(found.score - upward.bias, rel=5e-3)
-
-
-@pytest.mark.parametrize("model", ["3d", "2d"])
-def test_negative_heat_is_cut(trained, model):
-    networks, encoders = trained
-    head = networks[model].head()
-    both = read_window(window(4), encoders[model], head, model, True)
-    turned = read_window(window(4), encoders[model], LinearHead(-head.weights, -head.bias), model, True)
-    assert min(both.heat.min(), turned.heat.min()) >= 0
-    total = (both.heat.astype(float) - turned.heat).sum(axis=(1, 2)).mean()
-    assert total == pytest.approx(both.score - head.bias, abs=2e-3)
-    assert np.all((both.heat == 0) | (turned.heat == 0))
-
-
-def test_the_heat_of_an_lstm_is_its_score_s_first_order(trained):
-    """What the score loses when all features shrink a little."""
-    networks, encoders = trained
-    head, film_window = networks["lstm"].head(), window(4)
-    _, cells, weight = encoders["lstm"].outputs(np.ascontiguousarray(film_window.transpose(1, 0, 2, 3)))
-    total = weight[:, 0].sum(axis=(1, 2)) + 0.5
-    features = np.einsum("tfji,tji->tf", cells, weight[:, 0]) / total[:, None]
-    small = 1e-4
-    change = (head.steps(features * (1 + small)).mean() - head.steps(features * (1 - small)).mean()) / (2 * small)
-    uncut = np.einsum("tfji,tf->tji", cells, head.gradient(features)) * weight[:, 0] / total[:, None, None]
-    assert uncut.sum(axis=(1, 2)).mean() == pytest.approx(change, rel=1e-3, abs=1e-5)
-    found = read_window(film_window, encoders["lstm"], head, "lstm", True)
-    np.testing.assert_allclose(found.heat, np.maximum(uncut, 0), atol=1e-4, rtol=2e-3)
-
-
-@pytest.mark.parametrize("model", list(MODELS))
-def test_heat_lies_on_the_liver_and_its_rim_only(trained, model):
-    networks, encoders = trained
-    found = read_window(window(4), encoders[model], networks[model].head(), model, True)
-    j, i = np.indices(CELLS)
-    away = np.hypot(8 * j + 3.5 - 80, 8 * i + 3.5 - 90) - 45
-    assert found.heat[:, away > 26].max() < 1e-3 * found.heat.max()
-    assert found.heat[:, np.abs(away) < 8].max() > 0
-
-
-class TorchEncoder:
-    """A network's outputs without the way over a file."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        self.network = network.eval()
-
-    def outputs(self, image: np.ndarray) -> list[np.ndarray]:
-        with torch.no_grad():
-            return [one.numpy() for one in self.network(torch.from_numpy(image))]
-
-
-@pytest.mark.parametrize("model", list(MODELS))
-def test_heat_follows_the_weights(small, model):
-    """The sanity check of Adebayo et al. (NeurIPS 2018): with random weights in their place, the map is another one."""
-    film_window, networks = window(5), classifiers(3)[model]
-    inside = film_window[1].reshape(WINDOW, CELLS[0], 8, CELLS[1], 8).mean(axis=(2, 4)) > 0.9
-    plain = read_window(film_window, TorchEncoder(networks.encoder), networks.head(), model, True).heat
-    again = read_window(film_window, TorchEncoder(networks.encoder), networks.head(), model, True).heat
-    assert np.array_equal(plain, again)
-    alike = []
-    for seed in range(6):
-        torch.manual_seed(100 + seed)
-        other = random_weights(build_encoder(model), film_of(window(9), model), 50 + seed)
-        heat = read_window(film_window, TorchEncoder(other), networks.head(), model, True).heat
-        alike.append(spearmanr(plain[inside], heat[inside]).statistic)
-    assert np.mean(np.abs(alike)) < 0.6, alike
-    head = networks.head()
-    turned = LinearHead(-head.weights, 0.0) if model != "lstm" else None
-    if turned is not None:
-        heat = read_window(film_window, TorchEncoder(networks.encoder), turned, model, True).heat
-        assert not np.any((heat > 0) & (plain > 0))
 
 
 # --- from a reading to what stays -------------------------------------------------------------------------------------
@@ -365,22 +213,3 @@ def test_without_windows_or_heat_there_is_no_map():
     assert evidence_of(cine, screen_of(cine.frame_shape), read).windows == ()
     without = read_flat(np.full(20, 100))
     assert heat_of(without, "3d", 20) is None
-
-
-def test_a_film_in_a_sector_is_read_to_evidence(trained):
-    """The whole way with real networks: a film, its sector, windows, scores, heat."""
-    from PrognosisLib.images.cine.screen import find_screen
-
-    networks, encoders = trained
-    cine = film()
-    screen = find_screen(cine)
-    parts = {model: (encoders[model], networks[model].head()) for model in MODELS}
-    read = read_cine_frames(cine, screen, FakeSegmenter(), parts, True)
-    assert len(read.windows) == len(window_starts(len(read.kept)))
-    found = evidence_of(cine, screen, read)
-    text = found.to_text()
-    assert len(text) > 1000
-    for model in MODELS:
-        assert np.isfinite(found.frame_scores[model]).all()
-    seen = found.sector.mask.sum() * 1.1**2
-    assert seen == pytest.approx(sector_mask(FILM_SHAPE).sum() * 1.25, rel=0.06)
