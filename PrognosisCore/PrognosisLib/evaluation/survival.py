@@ -1,4 +1,5 @@
-"""Times to an event with censoring: C-index, Kaplan-Meier curves, log-rank test, hazard ratio, Brier score."""
+"""Times to an event with censoring: C-index, area until a time, Kaplan-Meier curves, log-rank test, hazard ratio, Brier
+score."""
 
 from __future__ import annotations
 
@@ -90,6 +91,51 @@ def compare_c_index(
     return Comparison(value, lower, upper, z, float(2 * stats.norm.sf(abs(z))))
 
 
+def still_followed(time: np.ndarray, event: np.ndarray, moments: np.ndarray | float, upto: bool = False) -> np.ndarray:
+    """Probability of not being censored before each moment, or up to it: Kaplan-Meier, censoring taken as the event."""
+    when, lost = np.unique(time[event == 0], return_counts=True)
+    steps = np.concatenate([[1.0], np.cumprod(1 - lost / at_risk(time, when))])
+    return steps[np.searchsorted(when, moments, side="right" if upto else "left")]
+
+
+def auc_at(
+    time: np.ndarray,
+    event: np.ndarray,
+    risk: np.ndarray,
+    horizon: float,
+    patients: np.ndarray | None = None,
+    repeats: int = 200,
+    seed: int = 0,
+) -> Estimate:
+    """Area under the ROC curve of an event until `horizon` against being followed for longer without one.
+
+    It is the cumulative/dynamic area: patients censored before are in neither group, and each one with an event is
+    weighted by the inverse probability of being followed until then (Uno et al., J Am Stat Assoc 2007;102:527; Hung and
+    Chiang, Can J Stat 2010;38:8), by the Kaplan-Meier curve of censoring, which must not depend on the risk. The
+    interval is that of a patient bootstrap, which estimates the weights anew. Without censoring it is the plain area.
+
+    Raises:
+        InputError: values that are not finite, no event until the horizon, or nobody is followed for longer.
+    """
+    time, event, risk = checked_survival(time, event, risk)
+    value = _area_at(time, event, risk, horizon)
+    if np.isnan(value):
+        raise InputError(f"an area until {horizon:g} needs events until then and patients followed for longer.")
+    groups = np.arange(len(time)) if patients is None else np.asarray(patients)
+    interval = bootstrap(lambda rows: _area_at(time[rows], event[rows], risk[rows], horizon), groups, repeats, seed)
+    return Estimate(value, *interval)
+
+
+def _area_at(time: np.ndarray, event: np.ndarray, risk: np.ndarray, horizon: float) -> float:
+    """NaN where one of the groups is empty. The weight of those followed for longer is the same for all."""
+    early, late = (time <= horizon) & (event == 1), np.sort(risk[time > horizon])
+    if not early.any() or not len(late):
+        return float("nan")
+    weight = 1 / still_followed(time, event, time[early])
+    below, upto = (np.searchsorted(late, risk[early], side=side) for side in ("left", "right"))
+    return float(weight @ (below + upto) / (2 * len(late) * weight.sum()))
+
+
 class SurvivalCurve(NamedTuple):
     """Kaplan-Meier estimate: step times (t,) from 0, survival and its interval (t,), median (inf when not reached)."""
 
@@ -173,16 +219,9 @@ def brier_at(time: np.ndarray, event: np.ndarray, risk: np.ndarray, horizon: flo
     time, event, risk = checked_survival(time, event, risk)
     if (time >= horizon).sum() == 0:
         raise InputError(f"nobody is followed until {horizon:g}; choose an earlier time.")
-    uncensored = kaplan_meier(time, 1 - event)
-
-    def still(moments: np.ndarray) -> np.ndarray:
-        """Probability of not being censored before each moment."""
-        step = np.searchsorted(uncensored.times, moments, side="left") - 1
-        return uncensored.survival[np.maximum(step, 0)]
-
     early = (time <= horizon) & (event == 1)
     late = time > horizon
     weight = np.zeros(len(time))
-    weight[early] = 1 / still(time[early])
-    weight[late] = 1 / uncensored.at(horizon).value
+    weight[early] = 1 / still_followed(time, event, time[early])
+    weight[late] = 1 / still_followed(time, event, horizon, upto=True)
     return float(np.mean(weight * (risk - early) ** 2))

@@ -28,6 +28,7 @@ FIGURES = {
     "net_reclassification_others": "Net reclassification, without the event",
     "integrated_discrimination": "Integrated discrimination",
     "c_index": "C-index",
+    "auc_until": "AUC until a time",
     "c_index_difference": "Difference of C-indexes",
     "log_rank": "Log-rank chi-squared",
     "hazard_ratio": "Hazard ratio, high to low",
@@ -84,6 +85,10 @@ SENTENCES = {
     "c_index": (
         "Harrell's C-index has a percentile interval of {repeats} bootstrap samples of patients; two scores were "
         "compared by the bootstrap of the difference."
+    ),
+    "auc_until": (
+        "Discrimination until a time is the cumulative/dynamic area under the ROC curve, weighted for censoring by its "
+        "inverse probability (Uno; Hung and Chiang), with a percentile interval of {repeats} bootstrap samples."
     ),
     "kaplan_meier": (
         "Survival was estimated by Kaplan and Meier with log(-log) intervals; groups were compared by the log-rank "

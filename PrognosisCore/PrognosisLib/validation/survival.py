@@ -1,4 +1,4 @@
-"""Endpoints in time: C-index, Kaplan-Meier curves, best cut-offs, calibration and net benefit until a time."""
+"""Endpoints in time: C-index, Kaplan-Meier curves, best cut-offs; AUC, calibration and net benefit until a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ..evaluation.calibration import calibration_at, calibration_groups_at
 from ..evaluation.cutoff import best_survival_cutoff
 from ..evaluation.decision import net_benefit_at
-from ..evaluation.survival import brier_at, c_index, compare_c_index, hazard_ratio, kaplan_meier, log_rank
+from ..evaluation.survival import auc_at, brier_at, c_index, compare_c_index, hazard_ratio, kaplan_meier, log_rank
 from . import figures
 from .binary import FEW, TOLD_THRESHOLDS, thresholds_for
 from .section import Run, Section, risk_of, used_scores
@@ -60,6 +60,7 @@ def judge_survival(endpoint: Endpoint, table: Table, run: Run) -> Section:
     run.say("complete")
     for one in cases:
         _concordance(section, one)
+        _areas(section, one)
     _groups(section, cases)
     for one in cases:
         if not one.score.best_possible:
@@ -97,6 +98,23 @@ def _concordance(section: Section, one: Followed) -> None:
     if found is not None:
         run.say("c_index")
         section.add("c_index", one.score, found, *one.count, note=_note(one.count[1]))
+
+
+def _areas(section: Section, one: Followed) -> None:
+    """The area until the time that a chance is of; of other scores, until each time that a chance here is of."""
+    run, unit = section.run, section.endpoint.time_unit
+    times = dict.fromkeys(score.until for score in section.endpoint.scores if score.until)
+    for until in (one.score.until,) if one.score.until else times:
+        note = f"until {until:g} {unit}"
+        found = section.attempt(
+            f"AUC of {one.score.label} {note}",
+            lambda until=until: auc_at(one.time, one.event, one.risk, until, repeats=run.repeats, seed=run.seed),
+        )
+        if found is not None:
+            run.say("auc_until")
+            events = int(one.event[one.time <= until].sum())
+            told = "; ".join(filter(None, (note, _note(events))))
+            section.add("auc_until", one.score, found, len(one.time), events, note=told)
 
 
 # --- groups -----------------------------------------------------------------------------------------------------------

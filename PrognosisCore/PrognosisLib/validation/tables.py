@@ -14,6 +14,7 @@ from .section import EVERYBODY, Row, Section
 # Headings, and the figures of each table in the order of its columns.
 BLOCKS = (
     ("Discrimination", ("auc", "c_index", "log_rank", "hazard_ratio")),
+    ("Discrimination until a time", ("auc_until",)),
     ("Best cut-off", ("best_cutoff",)),
     ("At a point", ("point", "sensitivity", "specificity", "accuracy", "precision", "negative_predictive_value")),
     ("At a point, averages", ("f1", "precision_macro", "recall_macro", "f1_macro")),
@@ -38,6 +39,7 @@ BLOCKS = (
         ),
     ),
 )
+BY_NOTE = ("auc_until", "apparent", "out_of_sample")  # figures with a line for each note
 SHARES = (
     "sensitivity",
     "specificity",
@@ -92,7 +94,7 @@ def _block(heading: str, names: Sequence[str], rows: Sequence[Row], by_patients:
     present = [name for name in names if any(row.figure == name for row in wanted)]
     lines: dict[tuple[str, str, str], Line] = {}
     for row in wanted:
-        key = (row.score, row.who, row.note if row.figure in ("apparent", "out_of_sample") else "")
+        key = (row.score, row.who, row.note if row.figure in BY_NOTE else "")
         title = row.who if by_patients or row.who != EVERYBODY else row.score
         line = lines.setdefault(key, Line(title, SIMULATED in row.note, _count(row), [""] * len(present)))
         line.cells[present.index(row.figure)] = cell(row)

@@ -6,17 +6,22 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from PrognosisLib.errors import InputError
 from PrognosisLib.evaluation import survival
 from PrognosisLib.evaluation.cutoff import best_binary_cutoff, best_survival_cutoff, log_rank_scores
+from PrognosisLib.evaluation.discrimination import auc
 from PrognosisLib.evaluation.survival import (
     at_risk,
+    auc_at,
     c_index,
     compare_c_index,
     hazard_ratio,
     kaplan_meier,
     log_rank,
+    still_followed,
     survival_until,
 )
 
@@ -109,6 +114,61 @@ def test_survival_until_a_time_is_the_curves():
     curve = kaplan_meier(time, event)
     for moment in (0.0, 0.3, 1.0, 5.0):
         assert survival_until(time, event, moment) == pytest.approx(curve.at(moment).value)
+
+
+# --- area until a time ------------------------------------------------------------------------------------------------
+
+
+def test_the_area_until_a_time_by_hand():
+    """Six patients; one is censored at 2, with five still followed, so whoever has an event later counts 5/4 times.
+
+    Those followed for longer than 4 have the risks 1 and 3. The event at 1 (risk 2) is over one of them and counts 1,
+    that at 3 (risk 3) is over one and equal to one and counts 5/4: (1 * 0.5 + 1.25 * 0.75) / 2.25.
+    """
+    time, event = np.array([1.0, 2, 3, 4, 5, 6]), np.array([1, 0, 1, 0, 0, 1])
+    risk = np.array([2.0, 9, 3, 9, 1, 3])
+    assert still_followed(time, event, np.array([1.0, 2, 3, 4])).tolist() == pytest.approx([1, 1, 0.8, 0.8])
+    assert still_followed(time, event, 2.0, upto=True) == pytest.approx(0.8)
+    assert auc_at(time, event, risk, 4.0).value == pytest.approx((1 * 0.5 + 1.25 * 0.75) / 2.25)
+    with pytest.raises(InputError, match="needs events until then"):
+        auc_at(time, event, risk, 0.5)
+    with pytest.raises(InputError, match="followed for longer"):
+        auc_at(time, event, risk, 6.0)
+
+
+def test_the_area_until_a_time_makes_up_for_censoring():
+    """Against the uncensored truth; leaving the censored out without weights would miss it by three times as much."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=20000)
+    death, censored = rng.exponential(np.exp(-2.0 * np.abs(x))), rng.exponential(0.4, len(x))
+    time, event = np.minimum(death, censored), (death <= censored).astype(int)
+    risk = np.abs(x) + rng.normal(0, 1.0, len(x))
+    truth = auc((death <= 0.5).astype(int), risk).value
+    kept = (event == 1) | (time > 0.5)
+    unweighted = auc((time[kept] <= 0.5).astype(int), risk[kept]).value
+    found = auc_at(time, event, risk, 0.5, repeats=40)
+    assert found.value == pytest.approx(truth, abs=0.006)
+    assert abs(unweighted - truth) > 0.02
+    assert found.lower < truth < found.upper
+
+
+@given(st.integers(0, 10**6), st.integers(4, 40), st.floats(0.5, 9.5))
+def test_the_area_until_a_time_as_it_must_be(seed: int, n: int, horizon: float):
+    """Without censoring it is the plain area; it goes by ranks, turns with the risk, and forgets what comes later."""
+    rng = np.random.default_rng(seed)
+    time, risk = rng.integers(1, 10, n).astype(float), rng.integers(0, 5, n).astype(float)
+    died = time <= horizon
+    assume(min(died.sum(), (~died).sum()) > 1)  # for the interval of the plain area
+    everybody = np.ones(n, int)
+    assert auc_at(time, everybody, risk, horizon, repeats=1).value == pytest.approx(auc(died.astype(int), risk).value)
+    event = rng.integers(0, 2, n)
+    assume(event[died].any())
+    value = auc_at(time, event, risk, horizon, repeats=1).value
+    assert 0 <= value <= 1
+    assert auc_at(time, event, np.exp(risk), horizon, repeats=1).value == pytest.approx(value)
+    assert auc_at(time, event, -risk, horizon, repeats=1).value == pytest.approx(1 - value)
+    later = np.where(died, time, time + rng.uniform(0, 5, n))
+    assert auc_at(later, event, risk, horizon, repeats=1).value == pytest.approx(value)
 
 
 # --- best cut-off -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from PrognosisLib.errors import InputError
 from PrognosisLib.evaluation.agreement import bland_altman
 from PrognosisLib.evaluation.calibration import calibration, calibration_at
 from PrognosisLib.evaluation.discrimination import auc, compare_auc
-from PrognosisLib.evaluation.survival import c_index, log_rank
+from PrognosisLib.evaluation.survival import auc_at, c_index, log_rank
 from PrognosisLib.evaluation.thresholds import point_figures
 from PrognosisLib.findings import SIMULATED
 from PrognosisLib.validation import Score, Subgroup
@@ -190,6 +190,17 @@ def test_survival_figures_are_those_of_the_statistics(death):
     assert one(death, "calibration_slope", "Cox model").value == pytest.approx(at_12["slope"].value)
     assert one(death, "observed_to_expected", "Cox model").value == pytest.approx(1, abs=0.2)
     assert one(death, "c_index_difference", "Cox model − Points").p < 0.05
+
+
+def test_the_area_until_the_time_of_the_chances_is_given_of_all_scores(death):
+    time, died, risk = column("months"), column("died"), 1 - column("alive_12") / 100
+    found = one(death, "auc_until", "Cox model")
+    assert (found.value, found.lower, found.upper) == pytest.approx(auc_at(time, died, risk, 12.0, repeats=30))
+    assert (found.note, found.events) == ("until 12 months", int(died[time <= 12].sum()))
+    points = one(death, "auc_until", "Points")
+    assert points.value == pytest.approx(auc_at(time, died, column("points"), 12.0, repeats=1).value)
+    (block,) = [block for block in blocks_of(death) if block.heading == "Discrimination until a time"]
+    assert {line.heading: line.notes for line in block.lines}["Points"] == ["until 12 months"]
 
 
 def test_groups_by_a_point_set_before_and_by_the_median(death):
