@@ -44,7 +44,7 @@ def fit_readout(
     Raises:
         InputError: too few deaths for the candidates, none of whom is chosen, or a group without patients.
     """
-    candidates = [one for one in CANDIDATES if table[one.name].nunique() > 1 and table[one.name].notna().mean() > 0.5]
+    candidates = candidates_of(table)
     needed = [one.name for one in (*SIAMESE, *candidates)]
     complete = table.dropna(subset=needed).assign(died=lambda rows: (rows["status"] == 1).astype(int))
     if not len(complete):
@@ -68,6 +68,11 @@ def fit_readout(
         groups[name] = {group: _group(complete[place == number], group) for number, group in enumerate(GROUPS)}
     ranges = {one.name: _usual(complete[one.name].to_numpy()) for one in (*SIAMESE, *chosen)}
     return HepatoReadout(models, ranges, cuts, groups, DAYS, bool(cohort["simulated"]))
+
+
+def candidates_of(table: pandas.DataFrame) -> list[Predictor]:
+    """The candidates that differ between patients and that at least half of them have."""
+    return [one for one in CANDIDATES if table[one.name].nunique() > 1 and table[one.name].notna().mean() > 0.5]
 
 
 def _fit(

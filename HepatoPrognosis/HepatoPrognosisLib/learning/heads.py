@@ -80,6 +80,7 @@ def fit_head(
         InputError: fewer patients than folds.
     """
     folds = k_fold(patients, FOLDS, seed)
+    features = features.astype(float)
     flat = features.reshape(-1, features.shape[-1])
     scale = flat.std(axis=0)
     center, scale = flat.mean(axis=0), np.where(scale > 1e-6, scale, 1.0)

@@ -23,18 +23,10 @@ from PrognosisLib.scores import ACLF_SCORES, LIVER_SCORES, score_fields, score_r
 from ..labels import LAST_DAY, SECOND_DAY
 from ..predictors import CANDIDATES, SIAMESE_CHANGE, SIAMESE_T0, TERMS, clinical_predictors
 from ..simulation.causes import CLINICAL, draw_cohort
-from ..simulation.oracle import expected_mortality
+from ..simulation.oracle import KNOWN, expected_mortality
 
 SCORES = LIVER_SCORES + ACLF_SCORES
 STATES = (0, 1, 2)
-# What each oracle knows: images, and whether the clinical values too.
-ORACLES = {
-    "clinical": ("none", True),
-    "siamese": ("both", False),
-    "siamese_t0": ("t0", False),
-    "combined": ("both", True),
-    "combined_t0": ("t0", True),
-}
 
 
 def draw_table(n: int, seed: int, oracles: bool = True) -> pandas.DataFrame:
@@ -49,7 +41,7 @@ def table_of_columns(
     cases = [{key: columns[key][row].item() for key in CLINICAL} for row in range(len(patients))]
     table = _table(patients, cases, columns["days"], columns["status"])
     if oracles:
-        for name, known in ORACLES.items():
+        for name, known in KNOWN.items():
             table[f"oracle_{name}"] = expected_mortality(columns, *known)
     return table
 

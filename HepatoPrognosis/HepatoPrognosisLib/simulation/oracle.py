@@ -33,6 +33,14 @@ from .causes import (
 )
 
 IMAGES = ("none", "t0", "both")
+# What is known to each model at best: images, and whether the clinical values too.
+KNOWN = {
+    "clinical": ("none", True),
+    "siamese": ("both", False),
+    "siamese_t0": ("t0", False),
+    "combined": ("both", True),
+    "combined_t0": ("t0", True),
+}
 NODES, UNSEEN_NODES, FLUID_NODES = 9, 41, 16
 CHUNK = 400  # patients at once
 _SEEN = ("severity", "course", "background")  # latents that move the hazard; the body size does not

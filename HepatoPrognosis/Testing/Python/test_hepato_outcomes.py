@@ -14,7 +14,6 @@ from lifelines import CoxPHFitter
 from HepatoPrognosisLib.labels import GROUPS, MODELS, VARIANTS
 from HepatoPrognosisLib.learning.fitting import fit_readout, incidence, mortality_of, predictions, with_figures
 from HepatoPrognosisLib.learning.outcomes_table import (
-    ORACLES,
     SCORES,
     as_log_hazard,
     draw_table,
@@ -27,6 +26,7 @@ from HepatoPrognosisLib.measuring.outlook import Patient, figures_note
 from HepatoPrognosisLib.measuring.readout import HepatoReadout
 from HepatoPrognosisLib.predictors import CANDIDATES, clinical_predictors
 from HepatoPrognosisLib.simulation.causes import CLINICAL, draw_cohort, draw_patient, draw_seeds
+from HepatoPrognosisLib.simulation.oracle import KNOWN
 from PrognosisLib.errors import BundleError, InputError
 from PrognosisLib.risk import CoxModel, readable_json
 
@@ -56,7 +56,7 @@ def test_the_table_has_predictors_scores_outcome_and_oracles_of_each_patient():
     assert table[[one.name for one in CANDIDATES]].notna().all(axis=None)
     assert table[[f"score_{score.key}" for score in SCORES]].notna().all(axis=None)
     assert (table["days"] == columns["days"]).all()
-    for name in ORACLES:
+    for name in KNOWN:
         assert table[f"oracle_{name}"].between(0, 1).all()
     pandas.testing.assert_frame_equal(draw_table(12, 5).drop(columns="patient"), table.drop(columns="patient"))
 

@@ -1,0 +1,106 @@
+"""What tests of HepatoPrognosis's training share: painted pairs in place of simulated ones, and a small network.
+
+The brightness of the painted livers tells the best possible log hazards, so that a head has something to find in the
+features of a network that was hardly trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from HepatoPrognosisLib.learning import fitting, groups, pairs, siamese_training
+from HepatoPrognosisLib.learning.outcomes_table import as_log_hazard
+from HepatoPrognosisLib.learning.pairs import Pairs
+from HepatoPrognosisLib.networks import catalog
+from HepatoPrognosisLib.predictors import CANDIDATES
+from HepatoPrognosisLib.simulation.causes import draw_seeds
+from HepatoPrognosisLib.simulation.oracle import expected_mortality
+from PrognosisLib.framewise.lattice import FACE, SHAPE
+from PrognosisLib.learning import frame_files, training
+from PrognosisLib.learning.frame_files import write_frames
+from PrognosisLib.learning.training import TrainingRun
+
+CANDIDATES_KEPT = ("age", "log_inr", "log_lactate")
+
+
+class Inline:
+    """A pool of one process: this one."""
+
+    def __init__(self, _count: int) -> None: ...
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None: ...
+
+    def map(self, function, *jobs, chunksize: int = 1):
+        return map(function, *jobs)
+
+
+class QuickRun(TrainingRun):
+    """Normalization from two batches."""
+
+    def final_network(self, batches: int = 2) -> torch.nn.Module:
+        return super().final_network(2)
+
+
+def sector() -> tuple[np.ndarray, np.ndarray]:
+    """Bool (160, 192): the sector, and a liver in it."""
+    j, i = np.indices(SHAPE)
+    down, across = j - FACE[0] + 55, i - FACE[1]
+    inside = (np.abs(np.arctan2(across, down)) < 0.55) & (np.hypot(down, across) > 55) & (np.hypot(down, across) < 195)
+    return inside, inside & (np.hypot(j - 80, i - 90) < 40)
+
+
+def painted(level: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gray values and liver of an image on the lattice whose liver is so bright."""
+    inside, liver = sector()
+    speckle = np.random.default_rng([seed, 4]).normal(0, 3, SHAPE)
+    gray = np.where(liver, level, 45.0) * inside + speckle * inside
+    return np.clip(np.rint(gray), 0, 255).astype(np.uint8), liver
+
+
+def paint_pairs(seeds: Sequence[int], files: list[Path]) -> None:
+    """In place of pairs._simulate."""
+    columns = draw_seeds(seeds)
+    first, both = (np.clip(as_log_hazard(expected_mortality(columns, when, False)), -4, 3) for when in ("t0", "both"))
+    images = [
+        painted(float(level), 2 * seed + when)
+        for row, seed in enumerate(seeds)
+        for when, level in ((0, 110 + 10 * first[row]), (1, 110 + 10 * first[row] + 12 * (both - first)[row]))
+    ]
+    gray, liver = (np.stack(one).reshape(len(seeds), 2, *SHAPE) for one in zip(*images, strict=True))
+    write_frames(files[0], gray, liver, seeds=np.array(seeds))
+
+
+def paint_views(seed: int, files: list[Path]) -> None:
+    """In place of pairs._simulate_views: one with a liver, and one without."""
+    gray, liver = painted(100.0, seed)
+    bare = np.where(liver, 45, gray).astype(np.uint8)
+    write_frames(files[0], np.stack([gray, bare]), np.stack([liver, np.zeros_like(liver)]))
+
+
+def painted_pairs(folder: Path, seeds: Sequence[int]) -> Pairs:
+    """Such pairs, as load_pairs gives them."""
+    paint_pairs(seeds, [folder / "pairs.npz"])
+    return pairs.load_pairs([folder / "pairs.npz"])
+
+
+def make_quick(patch: pytest.MonkeyPatch) -> None:
+    """Painted images, a small network and few repeats, until the patch is undone."""
+    patch.setattr(frame_files, "ProcessPoolExecutor", Inline)
+    patch.setattr(pairs, "_simulate", paint_pairs)
+    patch.setattr(pairs, "_simulate_views", paint_views)
+    patch.setattr(catalog, "WIDTHS", (6, 8, 8))
+    patch.setattr(catalog, "FEATURES", 6)
+    for name, value in {"PAIRS": 2, "VIEWS": 1, "EMPTY": 1, "FEATURES": 6, "TrainingRun": QuickRun}.items():
+        patch.setattr(siamese_training, name, value)
+    patch.setattr(training, "fast_type", lambda device: None)
+    patch.setattr(groups, "REPEATS", 5)
+    patch.setattr(groups, "EMPTY_OF_A_KIND", 4)
+    patch.setattr(fitting, "CANDIDATES", tuple(one for one in CANDIDATES if one.name in CANDIDATES_KEPT))
