@@ -18,7 +18,7 @@ from ..simulation.causes import SIGNS
 from .encoding import EncodedCine
 from .taught import START_THRESHOLDS, balanced, stage_loss, targets_of
 
-FRAMES_PER_STEP = 256
+FRAMES_PER_STEP = 128
 
 
 class Classifier(nn.Module):

@@ -74,7 +74,7 @@ class FilmNetwork(nn.Module):
 
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
-        self.enter = nn.Conv3d(features + 1, units, (5, 3, 3), padding=(2, 1, 1))
+        self.enter = nn.Conv3d(features + 1, units, (3, 1, 1), padding=(1, 0, 0))
         self.norm = nn.BatchNorm3d(units)
         self.block = ConvBlock(units, units)
 
