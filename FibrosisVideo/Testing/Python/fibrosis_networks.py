@@ -84,7 +84,7 @@ def frames_of(film: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(film).transpose(0, 1).contiguous()
 
 
-def untrained(seed: int = 0) -> Networks:
+def random_networks(seed: int = 0) -> Networks:
     """Networks with random weights."""
     torch.manual_seed(seed)
     found = Networks(catalog.build_encoder(), {model: Classifier(model).eval() for model in MODELS})

@@ -14,7 +14,7 @@ pytest.importorskip("onnxruntime")
 import torch
 from fibrosis_cases import SHAPE as FILM_SHAPE
 from fibrosis_cases import film, sector_mask
-from fibrosis_networks import FakeSegmenter, Networks, make_small, untrained, untrained_bundle, window
+from fibrosis_networks import FakeSegmenter, Networks, make_small, random_networks, untrained_bundle, window
 
 from FibrosisVideoLib.labels import MODELS
 from FibrosisVideoLib.learning import encoding, own_cohort, scoring, teaching
@@ -49,7 +49,7 @@ def small():
 @pytest.fixture(scope="module")
 def trained(small, tmp_path_factory):
     """Networks in torch, and those of the bundle that was written of them, by the names of catalog.py."""
-    networks = untrained()
+    networks = random_networks()
     bundle = load_bundle(untrained_bundle(tmp_path_factory.mktemp("fibrosis"), networks))
     return networks, {name: OnnxNetwork(bundle, name, 1) for name in (FRAMES, FILM)}
 
@@ -206,11 +206,11 @@ def in_torch(networks: Networks) -> dict[str, TorchNetwork]:
 
 def test_heat_follows_the_weights(small):
     """The sanity check of Adebayo et al. (NeurIPS 2018): with random weights in their place, the map is another one."""
-    film_window, networks = window(5), untrained(3)
+    film_window, networks = window(5), random_networks(3)
     inside = film_window[1].reshape(WINDOW, CELLS[0], 8, CELLS[1], 8).mean(axis=(2, 4)) > 0.9
     heads = heads_of(networks)
     plain, again = (product(in_torch(networks), film_window, heads) for _ in range(2))
-    others = [product(in_torch(untrained(100 + seed)), film_window, heads) for seed in range(6)]
+    others = [product(in_torch(random_networks(100 + seed)), film_window, heads) for seed in range(6)]
     for model in MODELS:
         assert np.array_equal(plain[model].heat, again[model].heat)
         alike = [spearmanr(plain[model].heat[inside], other[model].heat[inside]).statistic for other in others]
@@ -222,8 +222,8 @@ def test_heat_follows_the_weights(small):
 
 
 def test_the_3d_network_s_own_weights_change_its_heat_alone(small):
-    film_window, networks = window(5), untrained(3)
-    other = Networks(networks.encoder, {**networks.classifiers, "3d": untrained(4).classifiers["3d"]})
+    film_window, networks = window(5), random_networks(3)
+    other = Networks(networks.encoder, {**networks.classifiers, "3d": random_networks(4).classifiers["3d"]})
     heads = {model: upward(head) if model != "lstm" else head for model, head in heads_of(networks).items()}
     first, second = (product(in_torch(one), film_window, heads) for one in (networks, other))
     assert not np.allclose(first["3d"].heat, second["3d"].heat, rtol=0.02)

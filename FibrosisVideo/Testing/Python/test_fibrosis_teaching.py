@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from fibrosis_networks import Networks, make_small, untrained
+from fibrosis_networks import Networks, make_small, random_networks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +55,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def networks(small) -> Networks:
-    return untrained()
+    return random_networks()
 
 
 def film(stage: int = 2, patient: str = "a", count: int = 6, seed: int = 0) -> TaughtCine:

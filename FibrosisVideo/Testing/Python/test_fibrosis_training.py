@@ -14,13 +14,22 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 import torch
-from fibrosis_networks import classifiers, make_small, untrained_bundle
+from fibrosis_networks import make_small, random_networks, untrained_bundle
 
 from FibrosisVideoLib import workbench
 from FibrosisVideoLib.labels import LIVER, MODELS
-from FibrosisVideoLib.learning import cases, classifier_training, fitting, liver_training, scoring, teaching
+from FibrosisVideoLib.learning import (
+    cases,
+    encoder_training,
+    encoding,
+    fitting,
+    head_training,
+    liver_training,
+    scoring,
+    teaching,
+)
 from FibrosisVideoLib.measuring.evidence import CineEvidence
-from FibrosisVideoLib.networks.catalog import ENCODER_OF, load_bundle
+from FibrosisVideoLib.networks.catalog import FILM, FRAMES, SEGMENTER, load_bundle
 from FibrosisVideoLib.networks.lattice import WINDOW
 from FibrosisVideoLib.pipeline import HEAT_NAME, FibrosisPipeline
 from FibrosisVideoLib.settings import default_settings
@@ -37,7 +46,7 @@ from PrognosisLib.pipeline import Case, run
 from PrognosisLib.simulation.ultrasound import medium
 from PrognosisLib.simulation.ultrasound.recording import Frame
 
-PATIENTS, TESTS, STEPS = 6, 3, 1
+PATIENTS, TESTS, STEPS, STILLS_EACH = 6, 3, 1, 2
 
 
 class Inline:
@@ -82,6 +91,12 @@ def paint_patient(seed: int, files: list[Path]) -> None:
         cases._store(file, painted(10 * seed + number, WINDOW), truth)
 
 
+def paint_stills(seeds: list[int], files: list[Path]) -> None:
+    examinations = [draw_examination(seed) for seed in seeds]
+    truths = [{"patient": one.seed, **truth_of(one)} for one in examinations]
+    cases._store(files[0], [painted(one.seed, 1)[0] for one in examinations], {"patients": truths})
+
+
 def paint_views(seed: int, files: list[Path]) -> None:
     cases._store(files[0], painted(seed, 2), {"patient": seed})
 
@@ -91,12 +106,16 @@ def make_quick(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(frame_files, "ProcessPoolExecutor", Inline)
     patch.setattr(cases, "_simulate_patient", paint_patient)
     patch.setattr(cases, "_simulate_views", paint_views)
-    patch.setattr(classifier_training, "FRAMES_PER_STEP", WINDOW)
-    patch.setattr(liver_training, "BATCH", 2)
+    patch.setattr(cases, "_simulate_stills", paint_stills)
+    patch.setattr(cases, "STILLS", 4)
+    patch.setattr(workbench, "STILLS_EACH", STILLS_EACH)
+    patch.setattr(head_training, "FRAMES_PER_STEP", WINDOW)
+    for module in (liver_training, encoder_training):
+        patch.setattr(module, "BATCH", 2)
     patch.setattr(fitting, "FOLDS", 2)
-    for module in (classifier_training, liver_training):
+    for module in (encoder_training, head_training, liver_training):
         patch.setattr(module, "TrainingRun", QuickRun)
-    for module in (scoring, teaching, training):
+    for module in (encoding, scoring, teaching, training):
         patch.setattr(module, "fast_type", lambda device: None)
 
 
@@ -148,11 +167,12 @@ def test_the_bundle_loads_and_says_how_it_was_made(trained):
     facts = bundle.metadata["training"]
     assert facts["command"] == "prognosis train"
     assert (facts["steps"], facts["simulated"], facts["tests"]) == (STEPS, PATIENTS, TESTS)
+    assert (facts["stills"], facts["encoder_steps"]) == (STILLS_EACH * PATIENTS, workbench.ENCODER_STEPS_EACH * STEPS)
     assert facts["cohort"] == {"simulated": {"segmentation": True, "risk": True}}
     assert bundle.metadata["measured"]["liver"]["n"] == TESTS
     assert bundle.metadata["measured"]["test"] == {}, "three patients make no figures"
     assert 0 < bundle.metadata["measured"]["decision"] < 1
-    for name in ("liver", *ENCODER_OF.values()):
+    for name in (SEGMENTER, FRAMES, FILM):
         assert bundle.weights(name)
     pipeline = FibrosisPipeline(output)
     assert set(pipeline.heads) == set(MODELS)
@@ -166,9 +186,19 @@ def test_the_bundle_loads_and_says_how_it_was_made(trained):
 def test_a_second_run_goes_on_where_the_first_was_interrupted(trained):
     _, left, later = trained
     kept = [name for name in left if name.endswith((".npz", ".npy", ".pt"))]
-    assert len([name for name in kept if name.endswith(".npz")]) == 2 * PATIENTS + TESTS + PATIENTS // 3
-    assert len([name for name in kept if name.endswith(".pt")]) >= 1 + 3 * (1 + fitting.FOLDS)
+    assert len([name for name in kept if name.endswith(".npz")]) == 2 * PATIENTS + TESTS + PATIENTS // 3 + 3
+    assert len([name for name in kept if name.endswith(".pt")]) >= 2 + 3 * (1 + fitting.FOLDS)
     assert all(later[name] == left[name] for name in kept)
+
+
+def test_no_patient_is_in_two_groups(trained):
+    """Stills, odd views, sweeps and tests are of patients of their own."""
+    work = trained[0].with_name("bundle-training")
+    files = {group: list((work / group).glob("*.npz")) for group in ("simulated", "tests", "views", "stills")}
+    patients = {group: {cases.load(file).truth["patient"] for file in files[group]} for group in list(files)[:3]}
+    patients["stills"] = {one["patient"] for file in files["stills"] for one in cases.load(file).truth["patients"]}
+    assert [len(group) for group in patients.values()] == [PATIENTS, TESTS, PATIENTS // 3, STILLS_EACH * PATIENTS]
+    assert len(set().union(*patients.values())) == sum(len(group) for group in patients.values())
 
 
 def test_stored_cines_are_as_they_were_drawn(trained):
@@ -253,7 +283,7 @@ def test_simulating_again_keeps_what_is_complete(simulated, monkeypatch):
 
 @pytest.fixture(scope="module")
 def untrained(quick, tmp_path_factory) -> Path:
-    return untrained_bundle(tmp_path_factory.mktemp("untrained"), classifiers())
+    return untrained_bundle(tmp_path_factory.mktemp("untrained"), random_networks())
 
 
 def test_the_pipeline_reads_a_simulated_cine(untrained, simulated):
