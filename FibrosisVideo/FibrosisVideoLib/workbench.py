@@ -6,22 +6,19 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from PrognosisLib.cohort import read_cohort, write_rows
 from PrognosisLib.errors import InputError
 from PrognosisLib.reporting.output import write_atomic
 
-from .labels import MODELS, PRODUCT, SIGNIFICANT
 from .simulation.cohort import simulate
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["evaluate", "simulate", "train"]
 
-# Seeds of simulated patients, added to the run's; none is in two groups.
-TEST_SEED, VIEWS_SEED, STILLS_SEED = 20_000, 30_000, 40_000
-CINES_EACH, STILLS_EACH = 2, 16  # cines of a patient; patients with a single frame for each with cines
 LIVER_STEPS_EACH, ENCODER_STEPS_EACH, VARIANTS = 9, 8, 3
 
 
@@ -55,100 +52,53 @@ def train(
     """
     import torch
 
-    from .learning.cases import load, simulate_cines
-    from .learning.encoder_training import train_encoder
+    from .learning import groups
     from .learning.encoding import encode
-    from .learning.fitting import chances_of, fit_models
-    from .learning.liver_training import train_segmenter
-    from .learning.own_cohort import own_cines
+    from .learning.fitting import fit_models
+    from .learning.judging import measured_figures
     from .learning.packing import write_fibrosis_bundle
-    from .learning.scoring import score_cines
-    from .learning.teaching import liver_figures, teach, teach_stills
 
     if threads:
         torch.set_num_threads(threads)
     work = output.with_name(output.name + "-training")
-    liver_steps, encoder_steps = LIVER_STEPS_EACH * steps, ENCODER_STEPS_EACH * steps
-    stills, views = _single_frames(work, simulated, seed)
-    segmenter = train_segmenter(
-        *([load(file) for file in group] for group in (stills, views)), work / "liver", liver_steps, seed
-    )
-    encoder = train_encoder(teach_stills(stills, segmenter, work / "taught"), work / "encoder", encoder_steps, seed)
+    segmenter, encoder = _single_frame_networks(work, steps, simulated, seed)
     if cohort is None:
-        files = simulate_cines(work / "simulated", range(seed, seed + simulated), CINES_EACH)
-        taught, own = teach(files, segmenter, work / "taught"), 0
+        taught, unseen = groups.simulated_teachers(work, simulated, seed, segmenter), None
     else:
-        taught, kept, values = own_cines(cohort, validation, segmenter)
-        own = len(taught)
+        taught, unseen = groups.own_groups(cohort, validation, segmenter)
     fitted = fit_models(encode(taught, encoder, VARIANTS, seed), work, steps, seed)
-    tests = simulate_cines(work / "tests", range(seed + TEST_SEED, seed + TEST_SEED + risk_patients))
-    unseen = teach(tests, segmenter, work / "taught")
-    measured: dict[str, Any] = {"liver": liver_figures(tests, unseen)} if tests else {}
-    if cohort is None:
-        truths = [load(file).truth for file in tests]
-        oracle, clinical = np.array([one["true_significant"] for one in truths]), [one["clinical"] for one in truths]
-    else:
-        unseen, oracle, clinical = kept, None, values
-    seen = encode(unseen, encoder)
-    scored = {model: score_cines(fitted.classifiers[model], seen) for model in MODELS}
-    chances = {model: chances_of(fitted.readouts[model], scored[model]) for model in MODELS}
-    measured |= measure(fitted, taught, unseen, chances, oracle, clinical)
+    tests, measured = groups.simulated_tests(work, risk_patients, seed, segmenter)
+    unseen = tests if unseen is None else unseen
+    measured |= measured_figures(fitted, [cine.stage for cine in taught], unseen, encode(unseen.cines, encoder))
     record = {
         "command": " ".join(command or ["prognosis", *sys.argv[1:]]),
         "seed": seed,
         "steps": steps,
-        "liver_steps": liver_steps,
-        "encoder_steps": encoder_steps,
-        "stills": STILLS_EACH * simulated,
+        "liver_steps": LIVER_STEPS_EACH * steps,
+        "encoder_steps": ENCODER_STEPS_EACH * steps,
+        "stills": groups.STILLS_EACH * simulated,
         "simulated": simulated,
-        "cines_each": CINES_EACH,
-        "cohort_cines": own,
-        "tests": len(unseen),
+        "cines_each": groups.CINES_EACH,
+        "cohort_cines": 0 if cohort is None else len(taught),
+        "tests": len(unseen.cines),
         "note": note,
     }
     return write_fibrosis_bundle(output, segmenter, encoder, fitted, record, measured, work)
 
 
-def _single_frames(work: Path, simulated: int, seed: int) -> tuple[list[Path], list[Path]]:
-    """Files of frames of sweeps, one of each patient, and of odd views."""
-    from .learning.cases import simulate_stills, simulate_views
+def _single_frame_networks(work: Path, steps: int, simulated: int, seed: int) -> tuple[nn.Module, nn.Module]:
+    """The trained liver network and encoder."""
+    from .learning.cases import load
+    from .learning.encoder_training import train_encoder
+    from .learning.groups import single_frames
+    from .learning.liver_training import train_segmenter
+    from .learning.teaching import teach_stills
 
-    first = seed + STILLS_SEED
-    stills = simulate_stills(work / "stills", range(first, first + STILLS_EACH * simulated))
-    return stills, simulate_views(work / "views", range(seed + VIEWS_SEED, seed + VIEWS_SEED + max(1, simulated // 3)))
-
-
-def measure(
-    fitted: Any,
-    taught: Sequence[Any],
-    unseen: Sequence[Any],
-    chances: dict[str, np.ndarray],
-    oracle: np.ndarray | None,
-    clinical: Sequence[dict[str, Any]],
-) -> dict[str, Any]:
-    """Everything that the card shows of the classifiers."""
-    from PrognosisLib.evaluation.calibration import brier, calibration
-
-    from .learning.validation import decision_point, figures
-
-    stages = np.array([cine.stage for cine in taught])
-    points = {
-        model: decision_point({PRODUCT: fitted.out_of_fold[model]}, stages) for model in MODELS
-    }  # chosen on patients that the folds' networks never saw
-    found: dict[str, Any] = {"decision": points[PRODUCT], "folds": figures(fitted.out_of_fold, stages, points)}
-    if len(unseen):
-        truth = np.array([cine.stage for cine in unseen])
-        found["test"] = figures(chances, truth, points, oracle, clinical)
-        have = np.isfinite(chances[PRODUCT])
-        found["unusable"] = {"n": len(unseen), "cines": int((~have).sum())}
-        y, p = (truth[have] >= SIGNIFICANT).astype(float), chances[PRODUCT][have]
-        if found["test"]:
-            ends = {
-                name: {part: round(getattr(one, part), 4) for part in ("value", "lower", "upper")}
-                for name, one in calibration(y, p).items()
-            }
-            found["calibration"] = {**ends, "brier": round(brier(y, p), 4)}
-    return found
+    stills, views = single_frames(work, simulated, seed)
+    frames = ([load(file) for file in group] for group in (stills, views))
+    segmenter = train_segmenter(*frames, work / "liver", LIVER_STEPS_EACH * steps, seed)
+    taught = teach_stills(stills, segmenter, work / "taught")
+    return segmenter, train_encoder(taught, work / "encoder", ENCODER_STEPS_EACH * steps, seed)
 
 
 def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Path]:

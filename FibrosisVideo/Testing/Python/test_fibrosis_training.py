@@ -23,6 +23,7 @@ from FibrosisVideoLib.learning import (
     encoder_training,
     encoding,
     fitting,
+    groups,
     head_training,
     liver_training,
     scoring,
@@ -108,7 +109,7 @@ def make_quick(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cases, "_simulate_views", paint_views)
     patch.setattr(cases, "_simulate_stills", paint_stills)
     patch.setattr(cases, "STILLS", 4)
-    patch.setattr(workbench, "STILLS_EACH", STILLS_EACH)
+    patch.setattr(groups, "STILLS_EACH", STILLS_EACH)
     patch.setattr(head_training, "FRAMES_PER_STEP", WINDOW)
     for module in (liver_training, encoder_training):
         patch.setattr(module, "BATCH", 2)
