@@ -1,4 +1,4 @@
-"""The demo case: a simulated man of 45 whose liver got worse from admission to day 5, filmed for 2 seconds each time."""
+"""The demo case: a simulated man of 45 whose liver got worse from admission to day 5, filmed for 2 s each time."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from .head_targets import HeadTarget, KnownHazards
 FOLDS = 10
 RIDGES = 10.0 ** np.arange(-3.0, 2.1, 0.5)
 HIDDEN, HIDDEN_RIDGES, HIDDEN_STEPS = 6, (0.03, 0.3), 60
+WORTH = 0.01  # of the variance: what a hidden layer must explain more
 
 
 @dataclass(frozen=True)
@@ -157,17 +158,17 @@ def _better_bent(
 ) -> tuple[_Bent, np.ndarray] | None:
     """With a hidden layer, and its readings out of fold; None where they are not clearly nearer than the linear ones.
 
-    Clearly: by more than a standard error of the difference of squared errors.
+    Clearly: by two standard errors of the difference of squared errors, and by a hundredth of the variance.
     """
     plain = (linear.out_of_fold - values) ** 2
-    best, gained, chosen = None, 0.0, 0.0
+    best, gained, chosen = None, WORTH * float(values.var()), 0.0
     for ridge in HIDDEN_RIDGES:
         found = np.empty(len(x))
         for fold in range(FOLDS):
             out = folds == fold
             found[out] = _bent(x[~out], values[~out], linear, ridge, seed)(x[out])
         gain = plain - (found - values) ** 2
-        if gain.mean() > max(gained, gain.std(ddof=1) / np.sqrt(len(gain))):
+        if gain.mean() > max(gained, 2 * gain.std(ddof=1) / np.sqrt(len(gain))):
             best, gained, chosen = found, float(gain.mean()), ridge
     return None if best is None else (_bent(x, values, linear, chosen, seed), best)
 

@@ -104,9 +104,9 @@ def table_of_cases(
         values = clinical[case.case]
         if isinstance(values, InputError):
             raise InputError(f"Case '{case.case}': {values}")
-        row = {"case": case.case, "patient": case.patient, "days": case.values.get("days", "")}
-        rows.append({**values, **row, "status": outcome_of(case.values)})
-    return table_of_rows(rows)
+        outcome = {"days": case.values.get("days", ""), "status": outcome_of(case.values)}
+        rows.append({**values, "case": case.case, **outcome})  # errors name the case
+    return table_of_rows(rows).assign(patient=[case.patient for case in cases])
 
 
 def outcome_of(values: Mapping[str, str]) -> str:

@@ -54,7 +54,7 @@ def sector() -> tuple[np.ndarray, np.ndarray]:
     j, i = np.indices(SHAPE)
     down, across = j - FACE[0] + 55, i - FACE[1]
     inside = (np.abs(np.arctan2(across, down)) < 0.55) & (np.hypot(down, across) > 55) & (np.hypot(down, across) < 195)
-    return inside, inside & (np.hypot(j - 80, i - 90) < 40)
+    return inside, inside & (np.hypot(j - 85, i - 75) < 36)
 
 
 def painted(level: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
