@@ -157,13 +157,15 @@ def draw(path: Path, patches: dict, profiles: dict, shown: dict) -> None:
         (("gray", "mean gray"), ("contrast", "SD / mean"), ("lateral_mm", "lateral half width, mm")),
         strict=False,
     ):
-        for name, found in patches.items():
-            axis.hist([one[key] for one in found], bins=24, density=True, histtype="step", label=name)
+        values = {name: np.array([one[key] for one in found]) for name, found in patches.items()}
+        most = max(float(np.percentile(one, 95)) for one in values.values())
+        for name, one in values.items():
+            axis.hist(np.minimum(one, most), np.linspace(0, most, 25), density=True, histtype="step", label=name)
         axis.set_title(f"liver patches: {title}", fontsize=9)
     axes[-1][0].legend(fontsize=8)
     for name, found in profiles.items():
         axes[-1][3].plot(100 * (BANDS[:-1] + BANDS[1:]) / 2, np.nanmedian(found, axis=0), "o-", label=name)
-    axes[-1][3].set_title("gray along the depth (% of 176 mm) over its mean", fontsize=9)
+    axes[-1][3].set_title("gray over its mean, by depth (% of 176 mm)", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
