@@ -12,24 +12,24 @@ from .simulation.cohort import film_of, scan_days
 from .simulation.visits import draw_visits
 
 SEED = 2025835
-FRAMES, QUICK_FRAMES, DURATION_S = 24, 5, 2.0
+FRAMES, DURATION_S = 24, 2.0
 SHAPE = (600, 800)
 CLINICAL: dict[str, Any] = dict(draw_patient(SEED).clinical)
 
 
-def films(frames: int = FRAMES, shape: tuple[int, int] = SHAPE) -> dict[str, Cine]:
-    """T0 and T1 as a scanner's, by role; fewer frames and pixels for quick ones."""
+def films(frames: int | None = FRAMES, shape: tuple[int, int] = SHAPE) -> dict[str, Cine]:
+    """T0 and T1 as a scanner's, by role, on a screen of this shape; None makes stills, in a tenth of the time."""
     found = {}
     for role, visit, taken in zip(("t0", "t1"), draw_visits(SEED), scan_days(SEED), strict=True):
         screen = ScreenGeometry.around(visit.probe, shape)
+        shown = [visit.still(screen)] if frames is None else list(visit.film(screen, frames, DURATION_S))
         name = f"Simulated liver {role.upper()}"
-        shown = list(visit.film(screen, frames, DURATION_S))
         found[role] = film_of(shown, screen, DURATION_S, name=name, taken=taken, patient="PatientID demo")
     return found
 
 
 def demo_case(max_size: int | None = None) -> tuple[dict[str, Cine], dict[str, Any]]:
-    """({"t0": Cine, "t1": Cine}, clinical values); `max_size` bounds the columns of the screen, for a quick one."""
+    """({"t0": Cine, "t1": Cine}, clinical values); `max_size` bounds the columns of the screen, for quick stills."""
     columns = min(SHAPE[1], max_size or SHAPE[1])
     rows = round(columns * SHAPE[0] / SHAPE[1])
-    return films(FRAMES if max_size is None else QUICK_FRAMES, (rows, columns)), dict(CLINICAL)
+    return films(FRAMES if max_size is None else None, (rows, columns)), dict(CLINICAL)
