@@ -12,7 +12,7 @@ from PrognosisLib.systems import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data"
-SPLEEN_SEED, ICH_SEED, STIFFNESS_SEED, FIBROSIS_SEED = 25, 12, 7, 4
+SPLEEN_SEED, ICH_SEED, STIFFNESS_SEED, FIBROSIS_SEED, HEPATO_SEED = 25, 12, 7, 4, 3
 
 
 def run(*arguments: object) -> None:
@@ -31,10 +31,18 @@ def simulate(system: str, seed: int, output: Path, suffix: str = ".nii.gz") -> P
     return next(path.parent for path in folder.glob(f"*{seed:04d}/{image}"))
 
 
+def has_bundle(system: str) -> bool:
+    """Says so where the networks are not in the repository yet."""
+    if SYSTEMS[system].default_bundle().is_dir():
+        return True
+    module = SYSTEMS[system].module
+    print(f"{module} has no model bundle yet: prognosis train {system} --output DIR makes one.", flush=True)
+    return False
+
+
 def fibrosis(output: Path) -> list[Path]:
-    """FibrosisVideo's part; its networks are not in the repository yet, which is said where they are missing."""
-    if not SYSTEMS["fibrosis"].default_bundle().is_dir():
-        print("FibrosisVideo has no model bundle yet: prognosis train fibrosis --output DIR makes one.", flush=True)
+    """FibrosisVideo's part."""
+    if not has_bundle("fibrosis"):
         return []
     print("FibrosisVideo on a simulated patient", flush=True)
     case = simulate("fibrosis", FIBROSIS_SEED, output, ".dcm")
@@ -45,6 +53,20 @@ def fibrosis(output: Path) -> list[Path]:
         print("FibrosisVideo on a real liver sweep", flush=True)
         folders.append(output / "fibrosis-real")
         run("fibrosis", "--cine", sweeps[0], "--output", folders[-1])
+    return folders
+
+
+def hepato(output: Path) -> list[Path]:
+    """HepatoPrognosis's part: both images, and that of admission alone."""
+    if not has_bundle("hepato"):
+        return []
+    case = simulate("hepato", HEPATO_SEED, output, ".dcm")
+    known = ("--t0", case / "t0.dcm", "--clinical", case / "clinical.json")
+    folders = [output / "hepato", output / "hepato-t0"]
+    print("HepatoPrognosis on a simulated patient", flush=True)
+    run("hepato", *known, "--t1", case / "t1.dcm", "--output", folders[0])
+    print("HepatoPrognosis on the image of admission alone", flush=True)
+    run("hepato", *known, "--output", folders[1])
     return folders
 
 
@@ -79,6 +101,7 @@ def main(output: Path) -> None:
     folders.append(output / "stiffness-t2")
     run("stiffness", "--t2", case / "t2.nii.gz", "--clinical", case / "clinical.json", "--output", folders[-1])
     folders += fibrosis(output)
+    folders += hepato(output)
     print("\nOpen these:")
     for folder in folders:
         for name in ("report.html", "scene.mrb", "results.csv"):

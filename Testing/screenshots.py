@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("PrognosisCore", "SpleenVolume", "ICHExpansion", "LiverStiffness", "FibrosisVideo", "Testing")
+FOLDERS = (
+    *("PrognosisCore", "SpleenVolume", "ICHExpansion", "LiverStiffness", "FibrosisVideo", "HepatoPrognosis"),
+    "Testing",
+)
 sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
 import host  # noqa: E402
@@ -48,6 +51,7 @@ TOURS = (
     Tour("ICHExpansion", "ich-panel", "ich-report", "ich-expansion", (80, 40)),
     Tour("LiverStiffness", "stiffness-panel", "stiffness-report", "liver-stiffness", None),
     Tour("FibrosisVideo", "fibrosis-panel", "fibrosis-report", "fibrosis-video", None),
+    Tour("HepatoPrognosis", "hepato-panel", "hepato-report", "hepato-prognosis", None),
 )
 
 
