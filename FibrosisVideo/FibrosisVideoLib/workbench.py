@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from PrognosisLib.cohort import read_cohort, write_rows
-from PrognosisLib.errors import InputError
-from PrognosisLib.reporting.output import write_atomic
+from PrognosisLib.cohort import read_cohort
+from PrognosisLib.cohort_checks import refuse_shared_images
 
 from .simulation.cohort import simulate
 
-if TYPE_CHECKING:
-    from torch import nn
-
 __all__ = ["evaluate", "simulate", "train"]
-
-LIVER_STEPS_EACH, ENCODER_STEPS_EACH, VARIANTS = 9, 8, 3
 
 
 def train(
@@ -52,71 +44,45 @@ def train(
     """
     import torch
 
-    from .learning import groups
-    from .learning.encoding import encode
-    from .learning.fitting import fit_models
-    from .learning.judging import measured_figures
-    from .learning.packing import write_fibrosis_bundle
+    from .learning.course import Plan, train_bundle
+    from .learning.own_cohort import own_cases
 
     if threads:
         torch.set_num_threads(threads)
-    work = output.with_name(output.name + "-training")
-    segmenter, encoder = _single_frame_networks(work, steps, simulated, seed)
-    if cohort is None:
-        taught, unseen = groups.simulated_teachers(work, simulated, seed, segmenter), None
-    else:
-        taught, unseen = groups.own_groups(cohort, validation, segmenter)
-    fitted = fit_models(encode(taught, encoder, VARIANTS, seed), work, steps, seed)
-    tests, measured = groups.simulated_tests(work, risk_patients, seed, segmenter)
-    unseen = tests if unseen is None else unseen
-    measured |= measured_figures(fitted, [cine.stage for cine in taught], unseen, encode(unseen.cines, encoder))
-    record = {
-        "command": " ".join(command or ["prognosis", *sys.argv[1:]]),
-        "seed": seed,
-        "steps": steps,
-        "liver_steps": LIVER_STEPS_EACH * steps,
-        "encoder_steps": ENCODER_STEPS_EACH * steps,
-        "stills": groups.STILLS_EACH * simulated,
-        "simulated": simulated,
-        "cines_each": groups.CINES_EACH,
-        "cohort_cines": 0 if cohort is None else len(taught),
-        "tests": len(unseen.cines),
-        "note": note,
-    }
-    return write_fibrosis_bundle(output, segmenter, encoder, fitted, record, measured, work)
-
-
-def _single_frame_networks(work: Path, steps: int, simulated: int, seed: int) -> tuple[nn.Module, nn.Module]:
-    """The trained liver network and encoder."""
-    from .learning.cases import load
-    from .learning.encoder_training import train_encoder
-    from .learning.groups import single_frames
-    from .learning.liver_training import train_segmenter
-    from .learning.teaching import teach_stills
-
-    stills, views = single_frames(work, simulated, seed)
-    frames = ([load(file) for file in group] for group in (stills, views))
-    segmenter = train_segmenter(*frames, work / "liver", LIVER_STEPS_EACH * steps, seed)
-    taught = teach_stills(stills, segmenter, work / "taught")
-    return segmenter, train_encoder(taught, work / "encoder", ENCODER_STEPS_EACH * steps, seed)
+    own = None if cohort is None else own_cases(cohort, validation)
+    facts = {"command": " ".join(command or ["prognosis", *sys.argv[1:]]), "note": note}
+    return train_bundle(output, Plan(steps, simulated, risk_patients, seed), own, facts)
 
 
 def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Path]:
-    """P(F >= 2) of each cine against its stage, beside FIB-4, APRI and SWE, with the same metrics.
+    """Stages by the three networks against biopsy, beside FIB-4, APRI and SWE; masks against outlines; readouts fitted
+    anew in three protocols; see docs/validation.md.
 
-    The columns are case, cine, stage and, where known, clinical (a JSON file), patient and true_significant.
+    The columns are case, cine, stage (0 to 4 or F0 to F4) and, where known, patient, labels, clinical, clinical values,
+    site and year; what is missing leaves out what needs it.
 
     Raises:
         InputError: the cohort is unfit.
     """
-    from .learning.evaluating import evaluate_cohort
+    from PrognosisLib.systems import SYSTEMS
+    from PrognosisLib.validation.cases import clinical_values
+    from PrognosisLib.validation.report import run_of, subject_of, write_validation
 
+    from .endpoints import study_of
+    from .learning.evaluating import check_stages, judged_case, paper_figures, points_of
+    from .learning.protocols import protocol_section
+    from .pipeline import default_settings
+
+    system = SYSTEMS["fibrosis"]
+    pipeline = system.make_pipeline(bundle)
     cases = read_cohort(cohort, ("cine",), optional=("clinical", "labels"))
-    if not any(str(case.values.get("stage", "")).strip() for case in cases):
-        raise InputError(f"'{cohort.name}' has no column 'stage' with values; add the biopsy stage of each case.")
-    rows, figures = evaluate_cohort(cases, bundle)
-    output.mkdir(parents=True, exist_ok=True)
-    return [
-        write_rows(output / "cases.csv", rows),
-        write_atomic(output / "summary.json", json.dumps(figures, indent=2) + "\n"),
-    ]
+    check_stages(cases, cohort.name)
+    refuse_shared_images(cases, ("cine",))
+    clinical = clinical_values(system, cohort)
+    judged = [judged_case(pipeline, case, clinical[case.case]) for case in cases]
+    rows, columns = [one.row for one in judged], set().union(*(one.simulated for one in judged))
+    subject = subject_of(pipeline.bundle, cases, columns, default_settings())
+    run, points = run_of(subject), points_of(pipeline)
+    own = {"networks and clinical tests": paper_figures(judged, points)}
+    extra, tables = [protocol_section(judged, run)], {"cases.csv": rows}
+    return write_validation(output, study_of(points), rows, subject, own=own, tables=tables, extra=extra, run=run)

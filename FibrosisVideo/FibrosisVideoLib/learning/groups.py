@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .cases import load, simulate_cines, simulate_stills, simulate_views
-from .own_cohort import own_cines
+from .own_cohort import OwnCases, own_cines
 from .taught import TaughtCine
 from .teaching import liver_figures, teach
 
@@ -53,7 +53,7 @@ def simulated_tests(work: Path, count: int, seed: int, segmenter: nn.Module) -> 
     return Unseen(cines, oracle, [one["clinical"] for one in truths]), measured
 
 
-def own_groups(cohort: Path, validation: str, segmenter: nn.Module) -> tuple[list[TaughtCine], Unseen]:
+def own_groups(cases: OwnCases, segmenter: nn.Module) -> tuple[list[TaughtCine], Unseen]:
     """A user's cines for training, and those held out. Raises InputError: see own_cohort.own_cines."""
-    taught, kept, clinical = own_cines(cohort, validation, segmenter)
+    taught, kept, clinical = own_cines(cases, segmenter)
     return taught, Unseen(kept, None, clinical)

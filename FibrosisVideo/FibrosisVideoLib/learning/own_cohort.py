@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,23 +26,40 @@ from .teaching import liver_shares, usable_frames
 if TYPE_CHECKING:
     from torch import nn
 
+CINE = ("cine",)
 FEWEST_PATIENTS, FEWEST_EACH = 40, 10
 
 
-def own_cines(
-    cohort: Path, validation: str, segmenter: nn.Module
-) -> tuple[list[TaughtCine], list[TaughtCine], list[dict[str, Any]]]:
+class OwnCases(NamedTuple):
+    """Cases that teach, and those held out."""
+
+    teaching: Sequence[CohortCase]
+    keeping: Sequence[CohortCase]
+
+
+def own_cases(cohort: Path, validation: str) -> OwnCases:
+    """The cases of a cohort file, with a stage each; no cine is read.
+
+    Raises:
+        InputError: a stage is missing or wrong, two patients share a cine, or there are too few patients of a kind.
+    """
+    cases = read_cohort(cohort, CINE, optional=("clinical",))
+    held = [name.strip() for name in validation.split(",") if name.strip()]
+    found = OwnCases(*split_by_patient(cases, held, CINE))
+    for case in found.keeping:
+        stage_of(case)
+    check_counts(found.teaching)
+    return found
+
+
+def own_cines(cases: OwnCases, segmenter: nn.Module) -> tuple[list[TaughtCine], list[TaughtCine], list[dict[str, Any]]]:
     """Cines for training, cines held out, and the clinical values of those held out.
 
     Raises:
-        InputError: a stage is missing or wrong, or there are too few patients of a kind.
+        InputError: a cine or a clinical file cannot be read.
     """
-    cases = read_cohort(cohort, ("cine",), optional=("clinical",))
-    held = [name.strip() for name in validation.split(",") if name.strip()]
-    teaching, keeping = split_by_patient(cases, held)
-    check_counts(teaching)
-    taught, kept = ([_taught(case, segmenter) for case in part] for part in (teaching, keeping))
-    return taught, kept, [clinical_of(case) for case in keeping]
+    taught, kept = ([_taught(case, segmenter) for case in part] for part in cases)
+    return taught, kept, [clinical_of(case) for case in cases.keeping]
 
 
 def check_counts(cases: Sequence[CohortCase]) -> None:

@@ -12,11 +12,10 @@ from PrognosisLib.evaluation.discrimination import auc, compare_auc, share_of_be
 from PrognosisLib.evaluation.thresholds import best_point, point_figures
 from PrognosisLib.scores.fibrosis import USUAL_AST_LIMIT, apri, fib4
 
+from ..endpoints import CLINICAL_CUTS
 from ..labels import MODELS, PRODUCT, SIGNIFICANT
 
 FEWEST_PATIENTS = 20
-# Published lower cut-offs, for significant fibrosis where there is one (see PrognosisLib/scores/fibrosis.py).
-CLINICAL_CUTS = {"FIB-4": 1.45, "APRI": 0.5, "SWE": 8.4}
 
 
 def clinical_scores(values: Mapping[str, Any]) -> dict[str, float]:

@@ -165,17 +165,18 @@ class EverywhereLiver(torch.nn.Module):
 def test_own_cines_are_read_and_split_by_patient(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(own_cohort, "FEWEST_PATIENTS", 3)
     monkeypatch.setattr(own_cohort, "FEWEST_EACH", 1)
-    write_dicom(film(), tmp_path / "film.dcm", "Film")
+    for n in range(4):
+        write_dicom(film(40 + n), tmp_path / f"film{n}.dcm", "Film")
     (tmp_path / "values.json").write_text(json.dumps({"age": 61}))
     rows = [
-        {"case": f"c{n}", "patient": f"p{n // 2}", "cine": "film.dcm", "stage": f"F{n // 2}", "ast": 40,
+        {"case": f"c{n}", "patient": f"p{n // 2}", "cine": f"film{n // 2}.dcm", "stage": f"F{n // 2}", "ast": 40,
          "clinical": "values.json" if n == 6 else ""}
-        for n in range(8)
+        for n in (0, 1, 2, 4, 6, 7)
     ]  # fmt: skip
     path = write_rows(tmp_path / "cohort.csv", rows)
-    taught, kept, clinical = own_cohort.own_cines(path, "p3", EverywhereLiver())
-    assert [one.patient for one in taught] == ["p0", "p0", "p1", "p1", "p2", "p2"]
-    assert [one.stage for one in taught] == [0, 0, 1, 1, 2, 2]
+    taught, kept, clinical = own_cohort.own_cines(own_cohort.own_cases(path, "p3"), EverywhereLiver())
+    assert [one.patient for one in taught] == ["p0", "p0", "p1", "p2"]
+    assert [one.stage for one in taught] == [0, 0, 1, 2]
     assert [one.patient for one in kept] == ["p3", "p3"]
     assert clinical[0] == {"age": 61}
     assert clinical[1]["ast"] == "40"
@@ -184,8 +185,22 @@ def test_own_cines_are_read_and_split_by_patient(tmp_path: Path, monkeypatch):
     assert one.gray.dtype == one.liver.dtype == np.uint8
     assert one.usable.all()
     assert np.isnan(one.signs).all()
-    assert [each.reached.tolist() for each in taught[1::2]] == [[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0]]
+    assert [each.reached.tolist() for each in taught[1:]] == [[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0]]
     assert one.liver.min() > 240
-    rows[0]["stage"] = "?"
-    with pytest.raises(InputError, match="Case 'c0'"):
-        own_cohort.own_cines(write_rows(path, rows), "p3", EverywhereLiver())
+
+
+@pytest.mark.parametrize("wrong", ["c0", "c3"])
+def test_an_unfit_cohort_is_refused_before_any_cine_is_read(tmp_path: Path, monkeypatch, wrong):
+    monkeypatch.setattr(own_cohort, "FEWEST_PATIENTS", 3)
+    monkeypatch.setattr(own_cohort, "FEWEST_EACH", 1)
+    for n in range(4):
+        (tmp_path / f"film{n}.dcm").write_bytes(bytes([n]) * 100)
+    rows = [{"case": f"c{n}", "patient": f"p{n}", "cine": f"film{n}.dcm", "stage": n} for n in range(4)]
+    path = write_rows(tmp_path / "cohort.csv", rows)
+    assert [len(part) for part in own_cohort.own_cases(path, "p3")] == [3, 1]
+    told = [{**row, "stage": "?" if row["case"] == wrong else row["stage"]} for row in rows]
+    with pytest.raises(InputError, match=f"Case '{wrong}'"):
+        own_cohort.own_cases(write_rows(path, told), "p3")
+    shared = [{**row, "cine": "film1.dcm" if row["case"] == wrong else row["cine"]} for row in rows]
+    with pytest.raises(InputError, match="have the same image under the patients"):
+        own_cohort.own_cases(write_rows(path, shared), "p3")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,37 +12,34 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 import torch
-from fibrosis_networks import make_small, random_networks, untrained_bundle
+from fibrosis_cases import film
+from fibrosis_networks import make_small
 
 from FibrosisVideoLib import workbench
-from FibrosisVideoLib.labels import LIVER, MODELS
+from FibrosisVideoLib.labels import MODELS
 from FibrosisVideoLib.learning import (
     cases,
+    course,
     encoder_training,
     encoding,
     fitting,
     groups,
     head_training,
     liver_training,
+    own_cohort,
     scoring,
     teaching,
 )
-from FibrosisVideoLib.measuring.evidence import CineEvidence
 from FibrosisVideoLib.networks.catalog import FILM, FRAMES, SEGMENTER, load_bundle
 from FibrosisVideoLib.networks.lattice import WINDOW
-from FibrosisVideoLib.pipeline import HEAT_NAME, FibrosisPipeline
-from FibrosisVideoLib.settings import default_settings
-from FibrosisVideoLib.simulation import cohort as simulated_cohort
+from FibrosisVideoLib.pipeline import FibrosisPipeline
 from FibrosisVideoLib.simulation.patients import draw_clinical, draw_examination, truth_of
-from PrognosisLib.cohort import read_cohort, write_rows
-from PrognosisLib.errors import BundleError, InputError
+from PrognosisLib.cohort import write_rows
+from PrognosisLib.errors import BundleError
 from PrognosisLib.framewise.lattice import SHAPE
-from PrognosisLib.images.cine.reading import read_cine
-from PrognosisLib.images.readers import read_volume
+from PrognosisLib.images.cine.writing import write_dicom
 from PrognosisLib.learning import frame_files, training
 from PrognosisLib.learning.training import TrainingRun
-from PrognosisLib.pipeline import Case, run
-from PrognosisLib.simulation.ultrasound import medium
 from PrognosisLib.simulation.ultrasound.recording import Frame
 
 PATIENTS, TESTS, STEPS, STILLS_EACH = 6, 3, 1, 2
@@ -150,7 +145,7 @@ def trained(quick, tmp_path_factory):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as broken:
-        broken.setattr("FibrosisVideoLib.learning.packing.write_fibrosis_bundle", stop)
+        broken.setattr("FibrosisVideoLib.learning.course.write_fibrosis_bundle", stop)
         with pytest.raises(KeyboardInterrupt):
             workbench.train(output, None, **arguments)
     left = files_of(folder)
@@ -168,7 +163,7 @@ def test_the_bundle_loads_and_says_how_it_was_made(trained):
     facts = bundle.metadata["training"]
     assert facts["command"] == "prognosis train"
     assert (facts["steps"], facts["simulated"], facts["tests"]) == (STEPS, PATIENTS, TESTS)
-    assert (facts["stills"], facts["encoder_steps"]) == (STILLS_EACH * PATIENTS, workbench.ENCODER_STEPS_EACH * STEPS)
+    assert (facts["stills"], facts["encoder_steps"]) == (STILLS_EACH * PATIENTS, course.ENCODER_STEPS_EACH * STEPS)
     assert facts["cohort"] == {"simulated": {"segmentation": True, "risk": True}}
     assert bundle.metadata["measured"]["liver"]["n"] == TESTS
     assert bundle.metadata["measured"]["test"] == {}, "three patients make no figures"
@@ -224,133 +219,37 @@ def test_damaged_heads_are_told(trained, tmp_path):
         _ = FibrosisPipeline(broken.path).heads
 
 
-# --- the product ------------------------------------------------------------------------------------------------------
+# --- a user's own cohort ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory) -> Path:
-    """Two simulated patients on disk, as `prognosis simulate` writes them, with small frames and coarse anatomies."""
-    folder = tmp_path_factory.mktemp("simulated")
+def own(trained, tmp_path_factory) -> Path:
+    """The bundle of a training on own cines; liver network and encoder are those of the first training."""
+    folder = tmp_path_factory.mktemp("own")
+    work = trained[0].with_name("bundle-training")
+    for group in ("stills", "views", "tests", "liver", "encoder"):
+        shutil.copytree(work / group, folder / "bundle-training" / group)
+    for n in range(4):
+        write_dicom(film(40 + n), folder / f"film{n}.dcm", "Film")
+    rows = [{"case": f"c{n}", "patient": f"p{n}", "cine": f"film{n}.dcm", "stage": f"F{n}"} for n in range(4)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(medium, "STEP_MM", 6.0)
-        patch.setattr(simulated_cohort, "SHAPE", (240, 320))
-        patch.setattr(simulated_cohort, "RATE", 3.0)
-        patch.setattr(simulated_cohort, "draw_examination", short_examination)
-        return simulated_cohort.simulate(folder, 2, seed=40)[0]
+        patch.setattr(own_cohort, "FEWEST_PATIENTS", 3)
+        patch.setattr(own_cohort, "FEWEST_EACH", 1)
+        sizes = {"steps": STEPS, "simulated": PATIENTS, "risk_patients": TESTS}
+        return workbench.train(folder / "bundle", write_rows(folder / "cohort.csv", rows), validation="p3", **sizes)[0]
 
 
-def short_examination(seed: int):
-    one = draw_examination(seed)
-    probe = replace(one.probe, lines=64, samples=104)
-    return replace(one, probe=probe, machine=replace(one.machine, gain=0.0, looks=1), duration_s=3.0)
-
-
-def test_simulated_patients_are_a_cohort(simulated):
-    found = read_cohort(simulated, ("cine", "labels", "clinical"))
-    assert [case.case for case in found] == ["simulated_00040", "simulated_00041"]
-    for seed, case in zip((40, 41), found, strict=True):
-        assert case.is_simulated
-        assert int(case.values["stage"]) == draw_examination(seed).stage
-        cine, labels = read_cine(case.files["cine"]), read_volume(case.files["labels"], "labels")
-        assert len(cine) == 10
-        assert cine.pixel_mm is not None
-        assert labels.array.shape == (10, *cine.frame_shape)
-        np.testing.assert_allclose(labels.ijk_to_ras, cine.grid.ijk_to_ras, atol=1e-5)
-        assert set(np.unique(labels.array)) == {0, 1}, "some of the liver is in view"
-        liver = labels.array[5] > 0
-        assert cine.frame(5)[liver].mean() > 5, "and is not black"
-        clinical = json.loads(case.files["clinical"].read_text())
-        assert clinical == draw_clinical(draw_examination(seed))
-
-
-def test_simulating_again_keeps_what_is_complete(simulated, monkeypatch):
-    def refuse(*_) -> None:
-        raise AssertionError("made again")
-
-    before = files_of(simulated.parent)
-    monkeypatch.setattr(simulated_cohort, "_write_case", refuse)
-    simulated_cohort.simulate(simulated.parent, 2, seed=40)
-    after = files_of(simulated.parent)
-    assert {name: time for name, time in after.items() if name != "cohort.csv"} == {
-        name: time for name, time in before.items() if name != "cohort.csv"
-    }
-    truth = simulated.parent / "simulated_00041" / "truth.json"
-    kept = truth.read_text()
-    truth.unlink()
-    with pytest.raises(AssertionError, match="made again"):
-        simulated_cohort.simulate(simulated.parent, 2, seed=40)
-    truth.write_text(kept)
-
-
-@pytest.fixture(scope="module")
-def untrained(quick, tmp_path_factory) -> Path:
-    return untrained_bundle(tmp_path_factory.mktemp("untrained"), random_networks())
-
-
-def test_the_pipeline_reads_a_simulated_cine(untrained, simulated):
-    case = read_cohort(simulated, ("cine",))[0]
-    cine = read_cine(case.files["cine"])
-    pipeline = FibrosisPipeline(untrained)
-    told: list[tuple[float, str]] = []
-    inputs = Case({"cine": cine}, {"age": 60}, default_settings())
-    found = pipeline.segment(inputs, lambda share, text: told.append((share, text)))
-    mask = found.mask(LIVER)
-    assert mask.grid.shape == (len(cine), *SHAPE)
-    evidence = CineEvidence.from_text(mask.evidence)
-    assert evidence.frames == len(cine)
-    assert len(evidence.windows) == 1
-    assert [one.name for one in found.heat_maps] == [HEAT_NAME]
-    assert found.provenance["frames"] == {"all": len(cine), "read by the classifiers": len(cine), "windows": 1}
-    assert [share for share, _ in told] == sorted(share for share, _ in told)
-    rows = pipeline.measure(inputs, {LIVER: mask})
-    assert 0 < rows.value("significant_fibrosis") < 100
-    without = pipeline.segment(Case({"cine": cine}, {}, {**default_settings(), "heat_map": False}))
-    assert without.heat_maps == ()
-    assert pipeline.load_networks() is pipeline.load_networks(), "networks stay warm"
-
-
-def test_an_evaluation_has_a_row_a_case(untrained, simulated, tmp_path):
-    written = workbench.evaluate(tmp_path / "figures", simulated, untrained)
-    assert [path.name for path in written] == ["cases.csv", "summary.json"]
-    rows = list(csv.DictReader(written[0].open(encoding="utf-8")))
-    assert [row["case"] for row in rows] == ["simulated_00040", "simulated_00041"]
-    for row, seed in zip(rows, (40, 41), strict=True):
-        assert int(row["stage"]) == draw_examination(seed).stage
-        for model in MODELS:
-            assert 0 <= float(row[model]) <= 1
-        assert 0 <= float(row["liver_dice"]) < 1
-    summary = json.loads(written[1].read_text(encoding="utf-8"))
-    assert summary["n"] == 2
-    assert summary["simulated"] is True
-    assert summary["figures"] == {}, "two patients make no figures"
-    assert summary["bundle"] == load_bundle(untrained).identity
-    assert summary["liver"]["dice_mean"] == pytest.approx(np.mean([float(row["liver_dice"]) for row in rows]), abs=1e-3)
-    pipeline = FibrosisPipeline(untrained)
-    cine = read_cine(read_cohort(simulated, ("cine",))[0].files["cine"])
-    found = run(pipeline, Case({"cine": cine}, {}, {**default_settings(), "heat_map": False}))
-    assert float(rows[0]["3d"]) == pytest.approx(found.value("significant_fibrosis") / 100, abs=1e-5)
-
-
-def test_the_outlines_are_compared_at_their_place(simulated):
-    """The truth itself as the mask overlaps with it fully, on a lattice of its own."""
-    from FibrosisVideoLib.learning.evaluating import _liver_dice
-    from PrognosisLib.findings import Mask
-    from PrognosisLib.framewise.lattice import FrameLattice
-    from PrognosisLib.images.cine.screen import find_screen
-
-    case = read_cohort(simulated, ("cine", "labels"))[0]
-    cine, labels = read_cine(case.files["cine"]), read_volume(case.files["labels"], "labels")
-    lattice = FrameLattice.of(cine, find_screen(cine))
-    drawn = np.stack([lattice(frame.astype(np.float32)) > 0.5 for frame in labels.array])
-    mask = Mask.from_full(LIVER, drawn, lattice.grid(len(cine)))
-    assert _liver_dice(case.files["labels"], mask, cine) > 0.95
-    moved = Mask.from_full(LIVER, np.roll(drawn, 40, axis=2), lattice.grid(len(cine)))
-    assert _liver_dice(case.files["labels"], moved, cine) < 0.9
-
-
-def test_a_cohort_without_stages_is_refused(simulated, untrained, tmp_path):
-    rows = [{key: row[key] for key in ("case", "cine")} for row in csv.DictReader(simulated.open(encoding="utf-8"))]
-    path = write_rows(simulated.parent / "unstaged.csv", rows)
-    with pytest.raises(InputError, match="no column 'stage' with values; add the biopsy stage"):
-        workbench.evaluate(tmp_path / "figures", path, untrained)
-    assert not (tmp_path / "figures").exists()
+def test_classifiers_of_a_user_s_own_cohort_are_not_called_simulated(own, trained):
+    bundle = load_bundle(own)
+    facts = bundle.metadata["training"]
+    assert (facts["cohort_cines"], facts["tests"]) == (3, 1)
+    assert facts["cohort"] == {"simulated": {"segmentation": True, "risk": False}}
+    assert bundle.metadata["measured"]["liver"]["n"] == TESTS, "the liver is measured on simulated cines"
+    assert bundle.metadata["measured"]["unusable"]["n"] == 1
+    assert not FibrosisPipeline(own).readout.simulated
+    assert "own cohort" in bundle.card
+    assert "3 cines of the user's own cohort" in bundle.card
+    work, first = own.with_name("bundle-training"), trained[0].with_name("bundle-training")
+    assert not (work / "simulated").exists(), "no simulated patient teaches the classifiers"
+    kept = "encoder/checkpoint.pt"
+    assert (work / kept).read_bytes() == (first / kept).read_bytes(), "the encoder is taught by stills alone"

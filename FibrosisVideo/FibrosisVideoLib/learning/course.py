@@ -1,0 +1,83 @@
+"""The course of a training, from the drawing of patients to the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import groups
+from .cases import load
+from .encoder_training import train_encoder
+from .encoding import encode
+from .fitting import fit_models
+from .judging import measured_figures
+from .liver_training import train_segmenter
+from .own_cohort import OwnCases
+from .packing import write_fibrosis_bundle
+from .teaching import teach_stills
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LIVER_STEPS_EACH, ENCODER_STEPS_EACH, VARIANTS = 9, 8, 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is drawn and taught; see workbench.train."""
+
+    steps: int
+    simulated: int
+    tests: int
+    seed: int
+
+    @property
+    def liver_steps(self) -> int:
+        return LIVER_STEPS_EACH * self.steps
+
+    @property
+    def encoder_steps(self) -> int:
+        return ENCODER_STEPS_EACH * self.steps
+
+
+def train_bundle(output: Path, plan: Plan, own: OwnCases | None, facts: Mapping[str, Any]) -> list[Path]:
+    """Everything; resumes what lies beside the bundle in `<output>-training`.
+
+    Args:
+        own: a user's cases for the classifiers; None: simulated patients.
+        facts: "command" and "note" of the card.
+    """
+    work = output.with_name(output.name + "-training")
+    segmenter, encoder = single_frame_networks(work, plan)
+    if own is None:
+        taught, unseen = groups.simulated_teachers(work, plan.simulated, plan.seed, segmenter), None
+    else:
+        taught, unseen = groups.own_groups(own, segmenter)
+    fitted = fit_models(encode(taught, encoder, VARIANTS, plan.seed), work, plan.steps, plan.seed)
+    tests, measured = groups.simulated_tests(work, plan.tests, plan.seed, segmenter)
+    unseen = tests if unseen is None else unseen
+    measured |= measured_figures(fitted, [cine.stage for cine in taught], unseen, encode(unseen.cines, encoder))
+    record = {
+        **facts,
+        "seed": plan.seed,
+        "steps": plan.steps,
+        "liver_steps": plan.liver_steps,
+        "encoder_steps": plan.encoder_steps,
+        "stills": groups.STILLS_EACH * plan.simulated,
+        "simulated": plan.simulated,
+        "cines_each": groups.CINES_EACH,
+        "cohort_cines": 0 if own is None else len(taught),
+        "tests": len(unseen.cines),
+    }
+    return write_fibrosis_bundle(output, segmenter, encoder, fitted, record, measured, work)
+
+
+def single_frame_networks(work: Path, plan: Plan) -> tuple[nn.Module, nn.Module]:
+    """The trained liver network and encoder."""
+    stills, views = groups.single_frames(work, plan.simulated, plan.seed)
+    frames = ([load(file) for file in group] for group in (stills, views))
+    segmenter = train_segmenter(*frames, work / "liver", plan.liver_steps, plan.seed)
+    taught = teach_stills(stills, segmenter, work / "taught")
+    return segmenter, train_encoder(taught, work / "encoder", plan.encoder_steps, plan.seed)
