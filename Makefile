@@ -27,6 +27,7 @@ bench: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/spleen.py
 	$(BIN)/python Testing/benchmarks/ich.py
 	$(BIN)/python Testing/benchmarks/stiffness.py
+	$(BIN)/python Testing/benchmarks/fibrosis.py
 	$(BIN)/python Testing/benchmarks/hepato.py
 	$(BIN)/python Testing/benchmarks/batch.py
 

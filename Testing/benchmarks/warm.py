@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from PrognosisLib import headless
 from PrognosisLib.images.readers import read_volume
@@ -22,13 +23,20 @@ def describe(path: Path) -> None:
     print(f"{shape[2]} x {shape[1]} x {shape[0]}, {path.stat().st_size / 1e6:.0f} MB, {os.cpu_count()} cores")
 
 
-def warm(name: str, paths: Mapping[str, Path], rounds: int, bundle: Path | None = None) -> None:
-    """Prints the median of some rounds after one that loads the networks.
+def warm(
+    name: str,
+    paths: Mapping[str, Path],
+    rounds: int,
+    bundle: Path | None = None,
+    changed: Mapping[str, Any] | None = None,
+) -> float:
+    """Prints the median of some rounds after one that loads the networks, and returns that of the whole in seconds.
 
     Args:
         name: of the system.
         paths: an image file for each role.
         bundle: another one than that which ships.
+        changed: settings that are not the default ones.
     """
     headless.start()
     import slicer
@@ -43,7 +51,7 @@ def warm(name: str, paths: Mapping[str, Path], rounds: int, bundle: Path | None 
             start = time.perf_counter()
             volumes = read_images(system, paths)
             read = time.perf_counter()
-            settings = system.library("pipeline").default_settings()
+            settings = {**system.library("pipeline").default_settings(), **(changed or {})}
             worker.start_run(system.pipeline_path, bundle or system.default_bundle(), Case(volumes, settings=settings))
             found = worker.wait()
             back = time.perf_counter()
@@ -65,3 +73,4 @@ def warm(name: str, paths: Mapping[str, Path], rounds: int, bundle: Path | None 
         for stage in rows[-1]:
             print(f"  {stage:26s}{statistics.median(row[stage] for row in rows[1:]):7.2f} s")
         print(f"  {'peak memory of the worker':26s}{worker.peak_memory_mb:7.0f} MB")
+    return statistics.median(row["total"] for row in rows[1:])
