@@ -15,7 +15,10 @@ from ..framewise.lattice import FACE, GRAY_OFFSET, GRAY_SCALE, SHAPE
 class Variety:
     """How far frames are changed: spread of the log scale, turn in degrees, shift in pixels, strength of gray changes.
 
-    `cropped` is the chance that the sector is cut narrower or shorter.
+    Args:
+        cropped: chance that the sector is cut narrower or shorter.
+        bent: spread of smooth displacements inside the sector, pixels.
+        raised: chance that what lies between face and liver is partly taken away, as in slim people.
     """
 
     scale: float
@@ -23,9 +26,12 @@ class Variety:
     shift: float
     gray: float
     cropped: float
+    bent: float = 0.0
+    raised: float = 0.0
 
 
-FOR_LIVER = Variety(scale=0.20, degrees=10.0, shift=9.0, gray=1.0, cropped=0.4)
+FOR_LIVER = Variety(scale=0.20, degrees=10.0, shift=9.0, gray=1.0, cropped=0.4, bent=5.0, raised=0.5)
+THINNEST_WALL = 6.0  # pixels
 FOR_SIGNS = Variety(scale=0.05, degrees=5.0, shift=4.0, gray=0.5, cropped=0.2)
 
 
@@ -53,14 +59,37 @@ def vary(
     theta[:, 2] = face - theta[:, :2] @ face + rng.normal(0, variety.shift, 2) * (1.0, 0.3) / half
     both = torch.from_numpy(np.concatenate([gray, liver.astype(np.uint8) * _unit(liver)]))[None].float()
     grid = F.affine_grid(torch.from_numpy(theta[None]).float(), [1, 1, *SHAPE], align_corners=False)
-    moved = F.grid_sample(both, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
-    image, share = moved.split(len(gray))
+    is_bent = variety.bent > 0 or variety.raised > 0
+    bent = grid + _inside(liver, rng, variety) if is_bent else grid
+    image, share = _sampled(both, bent)[0].split(len(gray))
     seen = (image > 0).float().amax(dim=0, keepdim=True)
+    if is_bent:  # the sector itself keeps its shape
+        seen = seen * (_sampled(both[:, : len(gray)], grid)[0] > 0).float().amax(dim=0, keepdim=True)
+        image, share = image * seen, share * seen
     if rng.random() < variety.cropped:
         keep = _sector(rng)
         image, share, seen = image * keep, share * keep, seen * keep
     image = _other_grays(image, rng, variety.gray) * seen
     return image.clamp(0, 255) * GRAY_SCALE - GRAY_OFFSET, share / 255.0
+
+
+def _inside(liver: np.ndarray, rng: np.random.Generator, variety: Variety) -> torch.Tensor:
+    """What moves inside the sector: displacements as grid_sample takes them, (1, j, i, 2) or one for all."""
+    half = torch.tensor([SHAPE[1] / 2.0, SHAPE[0] / 2.0])
+    moved = torch.zeros(1)
+    if variety.bent > 0:
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        coarse = variety.bent * torch.randn((1, 2, 5, 6), generator=generator)
+        moved = F.interpolate(coarse, SHAPE, mode="bicubic").permute(0, 2, 3, 1) / half
+    if rng.random() < variety.raised:
+        rows = np.flatnonzero(liver[0][:, SHAPE[1] // 3 : 2 * SHAPE[1] // 3].any(axis=1))
+        room = max(rows[0] - FACE[0] - THINNEST_WALL, 0.0) if len(rows) else 0.0
+        moved = moved + torch.tensor([0.0, rng.uniform(0, room)]) / half
+    return moved
+
+
+def _sampled(image: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def _unit(liver: np.ndarray) -> int:

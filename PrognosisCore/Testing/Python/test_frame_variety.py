@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 from PrognosisLib.framewise.lattice import FACE, GRAY_OFFSET, SHAPE, to_input
-from PrognosisLib.learning.frame_variety import FOR_LIVER, FOR_SIGNS, Variety, vary
+from PrognosisLib.learning.frame_variety import FOR_LIVER, FOR_SIGNS, THINNEST_WALL, Variety, vary
 
 NONE = Variety(0.0, 0.0, 0.0, 0.0, 0.0)
 BLACK = -GRAY_OFFSET
@@ -50,6 +50,31 @@ def test_image_and_liver_move_alike(seed):
     overlap = 2 * (bright & inside).sum() / (bright.sum() + inside.sum())
     assert overlap > 0.97
     assert np.array_equal(share[0], share[1]), "all frames of a film move alike"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_bent_keeps_its_sector_and_its_liver(seed):
+    gray, liver = frames()
+    bent = Variety(0.0, 0.0, 0.0, 0.0, 0.0, bent=5.0)
+    image, share = (part.numpy() for part in vary(gray, liver, np.random.default_rng(seed), bent, mirrored=False))
+    assert np.allclose(image[:, gray[0] == 0], BLACK, atol=1e-5), "nothing is drawn outside the sector"
+    assert (image[0] > BLACK + 0.05).sum() > 0.85 * (gray[0] > 0).sum()
+    bright, inside = image[0] > to_input(np.array([150], np.uint8))[0], share[0] > 0.5
+    assert 2 * (bright & inside).sum() / (bright.sum() + inside.sum()) > 0.95
+    assert (inside ^ liver[0]).sum() > 40, "the outline is another"
+
+
+def test_a_raised_liver_lies_nearer_to_the_face_but_not_in_the_wall():
+    gray, _ = frames()
+    liver = np.zeros(gray.shape, bool)
+    liver[:, 80:110, 80:110] = True
+    tops = []
+    for seed in range(12):
+        raised = Variety(0.0, 0.0, 0.0, 0.0, 0.0, raised=1.0)
+        share = vary(gray, liver, np.random.default_rng(seed), raised, mirrored=False)[1].numpy()
+        tops.append(np.flatnonzero((share[0] > 0.5).any(axis=1))[0])
+    assert FACE[0] + THINNEST_WALL - 1 <= min(tops) < 40
+    assert 60 < max(tops) <= 80
 
 
 def test_scale_and_turn_leave_the_face_where_it_is():
