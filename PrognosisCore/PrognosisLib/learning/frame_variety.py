@@ -64,7 +64,7 @@ def vary(
     image, share = _sampled(both, bent)[0].split(len(gray))
     seen = (image > 0).float().amax(dim=0, keepdim=True)
     if is_bent:  # the sector itself keeps its shape
-        seen = seen * (_sampled(both[:, : len(gray)], grid)[0] > 0).float().amax(dim=0, keepdim=True)
+        seen = seen * (_sampled(both[:, : len(gray)], grid)[0] > 0.5).float().amax(dim=0, keepdim=True)
         image, share = image * seen, share * seen
     if rng.random() < variety.cropped:
         keep = _sector(rng)
