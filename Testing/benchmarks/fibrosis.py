@@ -1,5 +1,6 @@
-"""`make bench`: seconds of FibrosisVideo on its simulated demo cine (100 frames of 800 x 600) with and without Grad-CAM,
-and memory on it and on a film ten times as long: printed, not asserted.
+"""`make bench`: seconds and memory of FibrosisVideo on its simulated demo cine: printed, not asserted.
+
+100 frames of 800 x 600 with and without Grad-CAM, and the peak of memory on a film ten times as long.
 """
 
 from __future__ import annotations
