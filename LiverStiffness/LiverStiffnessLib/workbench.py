@@ -38,6 +38,7 @@ def train(
     validation: str = "",
     threads: int = 0,
     risk_patients: int = 300,
+    patience: int = 0,
     command: Sequence[str] | None = None,
 ) -> list[Path]:
     """Train the network, fit the readings, measure them on patients kept out, and write the bundle.
@@ -53,11 +54,18 @@ def train(
         validation: patients held out, separated by commas.
         threads: CPU threads; 0 leaves it to torch.
         risk_patients: simulated examinations that the readings are fitted to; twice as many, up to 400, test them.
+        patience: ends the network's training after so many measurements in a row without a lower loss on the patients
+            held out, of which there are 40 in all steps; 0 trains to the last step.
+
+    Returns:
+        the bundle, and the network's learning curve.
 
     Raises:
-        InputError: the cohort is unfit.
+        InputError: the cohort is unfit, or there is nobody for the patience to go by.
     """
     import torch
+
+    from PrognosisLib.learning.stopping import check_patience, stopping_facts
 
     from .learning.cases import load, simulate_stacks
     from .learning.fitting import (
@@ -71,6 +79,7 @@ def train(
     from .learning.outcomes import measured_kpa, simulated_values
     from .learning.packing import Groups, write_stiffness_bundle
     from .learning.protocols import check_measured
+    from .segmenting.network import NAME
 
     if threads:
         torch.set_num_threads(threads)
@@ -78,13 +87,17 @@ def train(
     held = [name.strip() for name in validation.split(",") if name.strip()]
     cases = read_cohort(cohort, ("labels",), optional=IMAGES) if cohort else []
     real, kept_out = split_by_patient(cases, held, IMAGES) if cases else ([], [])
+    check_patience(patience, len(kept_out))
     made = simulate_stacks(work / "simulated", range(seed, seed + simulated), OTHER_SHARE)
     rows = {id(case): row for row, case in enumerate(cases)}
     teaching, keeping = ({rows[id(case)]: case for case in part} for part in (real, kept_out))
     taught = stack_cases(teaching, work / "real", ON_REAL_TRAINING, seed + ON_REAL_SEED)
     kept = stack_cases(keeping, work / "kept-out", ON_REAL_TEST, seed + KEPT_OUT_SEED)
-    network, taken = train_network([load(path) for path in (*made, *taught)], work / "network", steps, seed)
     plain = {case.case for case in cases}
+    watching = [load(path) for path in kept if path.stem in plain] if patience else []
+    teaching_stacks = [load(path) for path in (*made, *taught)]
+    network, run = train_network(teaching_stacks, work / "network", steps, seed, watching, patience)
+    curve = run.draw_curve("LiverStiffness, slice network", not taught)
     known = [measured_kpa(case.values, case.case) for case in real]
     measured = [case for case, kpa in zip(real, known, strict=True) if kpa is not None]
     own = len(measured) >= FEWEST_MEASURED
@@ -103,11 +116,12 @@ def train(
     record = {
         "command": " ".join(command or ["prognosis", *sys.argv[1:]]),
         "seed": seed,
-        "steps": taken,
+        "steps": run.step,
         "training": [case.case for case in real],
         "training_simulated": len(made),
         "training_on_real": len(taught) - sum(path.stem in plain for path in taught),
         "validation": [case.case for case in kept_out],
+        **stopping_facts({NAME: run.stopping}),
         "measured_patients": len(measured) if own else 0,
         "teachers": len(teachers),
         "tests": len(tests),
@@ -115,7 +129,7 @@ def train(
     on_real = [path for path in kept if path.stem not in plain]
     real_kept = [path for path in kept if path.stem in plain]
     files = Groups(*_columns(teachers), *_columns(tests), on_real, real_kept)
-    return write_stiffness_bundle(output, network, record, files, work)
+    return [*write_stiffness_bundle(output, network, record, files, work), *curve]
 
 
 def _values(case: CohortCase) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Exit codes: 0 done; 2 bad input, one line says what and how to mend it; 3 some c
 from __future__ import annotations
 
 import argparse
+import inspect
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -133,6 +134,7 @@ def _add_training(one: argparse.ArgumentParser) -> None:
         ("--simulated", int, "N", "simulated patients added to the cohort"),
         ("--seed", int, "S", "of sampling, augmentation and simulation"),
         ("--validation", str, "PATIENTS", "patients kept out of training, with commas"),
+        ("--patience", int, "N", "stop early after N measurements without a lower loss on the patients kept out"),
         ("--threads", int, "N", "CPU threads"),
         ("--risk-patients", int, "N", "simulated patients that teach the risk models"),
     ):
@@ -202,7 +204,11 @@ def _train(system: System, **options: Any) -> list[Path]:
     if "from_results" not in options:
         if "bundle" in options:
             raise InputError("--bundle is for --from-results; leave it out.")
-        return _own(system).train(**options)
+        train = _own(system).train
+        strange = sorted(set(options) - set(inspect.signature(train).parameters))
+        if strange:
+            raise InputError(f"{system.module}'s training takes no --{strange[0].replace('_', '-')}; leave it out.")
+        return train(**options)
     from .validation.refit_bundle import refit_bundle
 
     results, base = options.pop("from_results"), chosen_bundle(options.pop("bundle", None), system)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from PrognosisLib.learning.stopping import stopping_lines
+
 DATA_LICENSE = """Training images of the segmentation networks
 
 BTCV, "Multi-Atlas Labeling Beyond the Cranial Vault" (Synapse syn3193805; Landman, Xu, Igelsias, Styner, Langerak and
@@ -83,6 +85,7 @@ def _training(training: Mapping[str, Any]) -> str:
         lines.insert(0, f"{len(real)} real patients: {', '.join(real)} (see data_license.txt).")
     if training["validation"]:
         lines.append(f"Held out, split by patient: {', '.join(training['validation'])}.")
+    lines += stopping_lines(training)
     if training.get("note"):
         lines.append(training["note"])
     return "\n\n".join(lines)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from PrognosisLib.learning.patches import TrainingCase, degrade, random_lattice, sample_patch
-from PrognosisLib.learning.training import Batch
+from PrognosisLib.learning.stopping import watch_of
+from PrognosisLib.learning.training import Batch, LoopSettings, TrainingRun
 
-from .network import COARSE, HU_HIGH, HU_LOW, Stage
+from .network import COARSE, HU_HIGH, HU_LOW, Stage, build
 
 SPLEEN, LIVER, STOMACH = 1, 6, 7
 # Groups of labels that take up contrast together, and their mean HU without contrast, in the arterial and in the
@@ -100,6 +102,29 @@ class PatchSource:
         organs = fractions[:2]
         target = torch.cat([(1.0 - organs.sum(0, keepdim=True)).clamp(min=0.0), organs])
         return image[None], target
+
+
+def train_stage(
+    stage: Stage,
+    cases: Sequence[TrainingCase],
+    work: Path,
+    steps: int,
+    seed: int,
+    watching: Sequence[TrainingCase] = (),
+    patience: int = 0,
+) -> TrainingRun:
+    """One network's training, done; resumes what lies in `work`.
+
+    Args:
+        steps: of the whole training, of which the stage takes its part.
+        watching: patients held out, and `patience` as stopping.watch_of has them.
+    """
+    torch.manual_seed(seed)
+    loop = LoopSettings(steps=max(1, round(stage.effort * steps)), seed=seed)
+    watch = watch_of(watching, lambda kept: PatchSource(kept, Sampling(stage)), patience, loop.steps)
+    run = TrainingRun(build(stage), PatchSource(cases, Sampling(stage)), loop, work, watch=watch)
+    run.run()
+    return run
 
 
 def refill_stomach(hu: torch.Tensor, stomach: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from PrognosisLib.learning.stopping import stopping_lines
+
 DATA_LICENSE = """Training images of the network: non-commercial use only
 
 PHE-SICH-CT-IDS (Ma et al., arXiv 2308.10521), non-contrast head CT of spontaneous intracerebral hemorrhage with masks
@@ -113,6 +115,7 @@ def _training(training: Mapping[str, Any]) -> str:
         lines.insert(0, f"{len(scans)} real scans and {len(real) - len(scans)} real slices: {', '.join(real)}.")
     if held:
         lines.append(f"Held out, split by patient: {', '.join(held)}.")
+    lines += stopping_lines(training)
     if training.get("note"):
         lines.append(training["note"])
     return "\n\n".join(lines)

@@ -10,6 +10,7 @@ import torch
 
 from PrognosisLib.cohort import CohortCase, read_cohort
 from PrognosisLib.images.readers import read_volume
+from PrognosisLib.learning.stopping import watch_of
 from PrognosisLib.learning.training import LoopSettings, TrainingRun
 from PrognosisLib.volume import Volume
 
@@ -51,11 +52,23 @@ def slice_cases(cases: Sequence[CohortCase]) -> list[SliceCase]:
     return [SliceCase.from_volumes(c.case, *load_case(c), simulated=c.is_simulated) for c in cases]
 
 
-def train_network(cases: Sequence[SliceCase], work: Path, steps: int, seed: int) -> tuple[nn.Module, int]:
-    """The multi-task network, in evaluation mode on the CPU, and the steps taken; resumes what lies in `work`."""
+def train_network(
+    cases: Sequence[SliceCase],
+    work: Path,
+    steps: int,
+    seed: int,
+    watching: Sequence[SliceCase] = (),
+    patience: int = 0,
+) -> tuple[nn.Module, TrainingRun]:
+    """The multi-task network, in evaluation mode on the CPU, and its training; resumes what lies in `work`.
+
+    Args:
+        watching: patients held out, and `patience` as stopping.watch_of has them.
+    """
     torch.manual_seed(seed)
     model = WithSigns(network.build(), network.FEATURES)
     loop = LoopSettings(steps=steps, learning_rate=1.5e-3, seed=seed, decay=0.5)
-    run = TrainingRun(model, SliceSource(cases), loop, work, multitask_loss)
+    watch = watch_of(watching, SliceSource, patience, steps)
+    run = TrainingRun(model, SliceSource(cases), loop, work, multitask_loss, watch)
     run.run()
-    return run.final_network(batches=min(CALIBRATION_BATCHES, steps)).network.eval(), run.step
+    return run.final_network(batches=min(CALIBRATION_BATCHES, steps)).network.eval(), run

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from PrognosisLib.learning.stopping import stopping_lines
+
 from ..labels import THRESHOLDS_KPA
 
 DATA_LICENSE = """Training images of the network
@@ -120,6 +122,7 @@ def _training(training: Mapping[str, Any]) -> str:
         lines.insert(0, f"{len(training['training'])} real T2 images: {', '.join(training['training'])}.")
     if training["validation"]:
         lines.append(f"Held out, split by patient: {', '.join(training['validation'])}.")
+    lines += stopping_lines(training)
     if training.get("note"):
         lines.append(training["note"])
     return "\n\n".join(lines)

@@ -15,6 +15,7 @@ import torch
 from PrognosisLib.cohort import CohortCase
 from PrognosisLib.errors import InputError
 from PrognosisLib.images.readers import read_volume
+from PrognosisLib.learning.stopping import watch_of
 from PrognosisLib.learning.training import LoopSettings, TrainingRun
 from PrognosisLib.volume import Volume
 
@@ -82,19 +83,28 @@ def stack_cases(cases: Mapping[int, CohortCase], folder: Path, examinations: int
 
 
 def train_network(
-    examinations: Sequence[Sequence[SliceStack]], work: Path, steps: int, seed: int
-) -> tuple[tuple[nn.Module, np.ndarray], int]:
-    """The slice network, in evaluation mode on the CPU, with the basis (d, f) of its features, and the steps taken.
+    examinations: Sequence[Sequence[SliceStack]],
+    work: Path,
+    steps: int,
+    seed: int,
+    watching: Sequence[Sequence[SliceStack]] = (),
+    patience: int = 0,
+) -> tuple[tuple[nn.Module, np.ndarray], TrainingRun]:
+    """The slice network, in evaluation mode on the CPU, with the basis (d, f) of its features, and its training.
 
     Resumes what lies in `work`. The basis is what training read from the features: signs and the doubt about each.
+
+    Args:
+        watching: examinations held out, and `patience` as stopping.watch_of has them.
     """
     torch.manual_seed(seed)
     model = WithSigns(network.build(), network.FEATURES)
     loop = LoopSettings(steps=steps, learning_rate=1.2e-3, seed=seed, decay=0.45)
-    run = TrainingRun(model, SliceSource(examinations), loop, work, multitask_loss)
+    watch = watch_of(watching, SliceSource, patience, steps)
+    run = TrainingRun(model, SliceSource(examinations), loop, work, multitask_loss, watch)
     run.run()
     final = run.final_network(batches=min(CALIBRATION_BATCHES, steps))
-    return (final.network.eval(), final.signs.weight.detach().numpy().astype(float)), run.step
+    return (final.network.eval(), final.signs.weight.detach().numpy().astype(float)), run
 
 
 def stacks_of_cases(cases: Sequence[CohortCase], folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """One training loop for every network of the extension: resumable, on CPU or CUDA, averaged weights, a log in CSV.
 
 Step n draws its random numbers from (seed, n), so a run that is stopped and resumed sees the same patches as one that
-was not.
+was not. Patients who are kept out can watch a run and end it early; see stopping.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .stopping import Best, Stopping, Watch
+
 logger = logging.getLogger(__name__)
+
+LOG = "log.csv"
+CALIBRATION, WATCHED = 10**7, 2 * 10**7  # numbers of the first batches that are not for training
 
 # One target, or several by name for a network of several tasks.
 Target = torch.Tensor | dict[str, torch.Tensor]
@@ -100,6 +105,7 @@ class TrainingRun:
         draw: makes one batch (image, target) from a random generator; called in a background thread.
         loss: of the network's output and the target, a scalar.
         settings: length, rates and seed.
+        watch: patients who are kept out, and when they end the training; None trains to the last step.
         folder: created where missing; a checkpoint found in it is resumed.
     """
 
@@ -110,11 +116,13 @@ class TrainingRun:
         settings: LoopSettings,
         folder: Path,
         loss: Callable[[Any, Any], torch.Tensor] = segmentation_loss,
+        watch: Watch | None = None,
     ) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = channels_last(network.to(self.device))
         self.averaged = copy.deepcopy(self.network)
         self.draw, self.settings, self.folder, self.loss = draw, settings, Path(folder), loss
+        self.watch, self.best = watch, Best()
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
@@ -123,29 +131,54 @@ class TrainingRun:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._resume()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all steps are taken, or the patience of those who watch has ended."""
+        stopped = self.watch is not None and self.best.misses >= self.watch.patience
+        return stopped or self.step >= self.settings.steps
+
+    @property
+    def stopping(self) -> Stopping | None:
+        """How a watched run has ended; None where nobody watched."""
+        if self.watch is None:
+            return None
+        one, best = self.watch, self.best
+        return Stopping(self.step, self.settings.steps, best.step, round(best.loss, 5), one.patience, one.every)
+
     def run(self, stop_after_seconds: float | None = None) -> bool:
-        """Train to the last step, or until the time is up; True when all steps are done."""
+        """Train to the last step, or to where it is stopped early, or until the time is up; True when it is done."""
         start = time.monotonic()
         recent: list[float] = []
         (self.folder / "settings.json").write_text(json.dumps(asdict(self.settings), indent=2))
         with ThreadPoolExecutor(max_workers=1) as pool:
             upcoming = pool.submit(self._batch, self.step)
-            while self.step < self.settings.steps:
+            while not self.is_done:
                 image, target = upcoming.result()
                 upcoming = pool.submit(self._batch, self.step + 1)
                 recent.append(self._train_step(image, target))
                 self.step += 1
-                if self.step % self.settings.save_every == 0 or self.step == self.settings.steps:
-                    self._save(float(np.mean(recent)), time.monotonic() - start)
+                measured = self._measure()
+                is_last = stop_after_seconds is not None and time.monotonic() - start > stop_after_seconds
+                if measured is not None or is_last or self._is_due(self.settings.save_every):
+                    self._save(float(np.mean(recent)), measured, time.monotonic() - start)
                     recent.clear()
-                if stop_after_seconds is not None and time.monotonic() - start > stop_after_seconds:
-                    self._save(float(np.mean(recent or [np.nan])), time.monotonic() - start)
+                if is_last:
                     break
-        return self.step >= self.settings.steps
+        return self.is_done
+
+    def draw_curve(self, title: str, simulated: bool = False) -> list[Path]:
+        """The log as a figure in the run's folder; see curves.write_learning_curve."""
+        from .curves import write_learning_curve
+
+        best = self.best.step if self.watch is not None else None
+        return write_learning_curve(self.folder / LOG, title, best, simulated)
 
     def final_network(self, batches: int = 60) -> nn.Module:
-        """The averaged weights with batch-normalization statistics measured anew, in evaluation mode, on the CPU."""
+        """The averaged weights, of a watched run the best ones, with batch-normalization statistics measured anew, in
+        evaluation mode, on the CPU."""
         network = self.averaged
+        if self.watch is not None and self.best.weights:
+            network.load_state_dict(self.best.weights)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm3d | nn.BatchNorm2d):
                 module.reset_running_stats()
@@ -153,12 +186,36 @@ class TrainingRun:
         network.train()
         with torch.no_grad():
             for number in range(batches):
-                image, _ = self._batch(10**7 + number)
+                image, _ = self._batch(CALIBRATION + number)
                 network(image)
         return network.eval().cpu().float()
 
-    def _batch(self, step: int) -> Batch:
-        image, target = self.draw(np.random.default_rng([self.settings.seed, step]))
+    def _is_due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.settings.steps
+
+    def _measure(self) -> float | None:
+        """Loss of the averaged weights on those who watch; None where none is due.
+
+        Each batch is normalized by itself, as in training: the statistics of the averaged network are measured at the
+        end only.
+        """
+        if self.watch is None or not self._is_due(self.watch.every):
+            return None
+        losses = []
+        with torch.no_grad():
+            for number in range(self.watch.batches):
+                image, target = self._batch(WATCHED + number, self.watch.draw)
+                losses.append(float(self.loss(self._output(self.averaged, image), target)))
+        self.best.note(float(np.mean(losses)), self.step, self.averaged.state_dict())
+        return float(np.mean(losses))
+
+    def _output(self, network: nn.Module, image: torch.Tensor) -> Any:
+        kind = self.number_type
+        with torch.autocast(self.device.type, dtype=kind or torch.bfloat16, enabled=kind is not None):
+            return network(image)
+
+    def _batch(self, step: int, draw: Callable[[np.random.Generator], Batch] | None = None) -> Batch:
+        image, target = (draw or self.draw)(np.random.default_rng([self.settings.seed, step]))
         if isinstance(target, dict):
             target = {name: one.to(self.device) for name, one in target.items()}
         else:
@@ -168,10 +225,7 @@ class TrainingRun:
     def _train_step(self, image: torch.Tensor, target: Target) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate(self.step)
-        kind = self.number_type
-        with torch.autocast(self.device.type, dtype=kind or torch.bfloat16, enabled=kind is not None):
-            output = self.network(image)
-        loss = self.loss(output, target)
+        loss = self.loss(self._output(self.network, image), target)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -191,23 +245,38 @@ class TrainingRun:
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = int(state["step"])
+        if self.watch is not None and "best" in state:
+            self.best = Best(**state["best"])
         logger.info("resumed %s at step %d", self.folder, self.step)
 
-    def _save(self, loss: float, seconds: float) -> None:
+    def _save(self, loss: float, measured: float | None, seconds: float) -> None:
         state = {
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
         }
+        if self.watch is not None:
+            state["best"] = self.best.state()
         partial = self.folder / "checkpoint.part"
         torch.save(state, partial)
         os.replace(partial, self.folder / "checkpoint.pt")
-        log = self.folder / "log.csv"
-        new = not log.exists()
-        with log.open("a", newline="") as stream:
-            writer = csv.writer(stream)
-            if new:
-                writer.writerow(["step", "loss", "seconds_since_start"])
-            writer.writerow([self.step, f"{loss:.5f}", f"{seconds:.0f}"])
-        logger.info("step %d loss %.4f after %.0f s", self.step, loss, seconds)
+        row = {"step": self.step, "loss": f"{loss:.5f}", "seconds_since_start": f"{seconds:.0f}"}
+        told = "" if measured is None else f" validation loss {measured:.4f}"
+        if self.watch is not None:
+            row["validation_loss"] = "" if measured is None else f"{measured:.5f}"
+        self._log(row)
+        logger.info("step %d loss %.4f%s after %.0f s", self.step, loss, told, seconds)
+
+    def _log(self, row: dict[str, Any]) -> None:
+        """One more line; a log that is there keeps its columns."""
+        path = self.folder / LOG
+        columns, is_new = list(row), not path.exists()
+        if not is_new:
+            with path.open(newline="", encoding="utf-8") as stream:
+                columns = next(csv.reader(stream), columns)
+        with path.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore")
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)

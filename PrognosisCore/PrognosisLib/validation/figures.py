@@ -1,4 +1,5 @@
-"""The figures of a validation report: ROC, calibration, decision and survival curves, agreement, spread.
+"""The figures of a validation report: ROC, calibration, decision and survival curves, agreement, spread; and learning
+curves.
 
 Drawn without pyplot. Curves differ in dashes as well as in color.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -235,6 +236,26 @@ def spread_figure(columns: Sequence[tuple[str, np.ndarray]], title: str, y_label
     axes.set_xlim(-0.5, len(columns) - 0.3)
     for text in axes.get_xticklabels():
         text.set_parse_math(False)
+    return figure
+
+
+def learning_figure(
+    curves: Mapping[str, Sequence[tuple[int, float]]], title: str, best_step: int | None = None
+) -> Figure:
+    """Losses over the steps of a training, of its patients and of those held out, and where the best weights are from.
+
+    Args:
+        curves: (step, loss) by name; those without a point are left out.
+    """
+    figure, axes = _figure(0.78 * WIDTH, 4.0)
+    for number, (label, points) in enumerate(curves.items()):
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, linewidth=1.6, **_look(number))
+    if best_step is not None:
+        axes.axvline(best_step, color=GRAY, linewidth=0.9, linestyle=":", label=f"weights kept: step {best_step}")
+    _dress(axes, "Steps", "Loss")
+    _headline(figure, title, 58)
+    _legend(figure, axes)
     return figure
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
-from functools import partial
+from functools import partial, wraps
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -78,13 +78,41 @@ def test_simulate_writes_the_same_files_twice_which_evaluate_and_train_accept(
     capfd.readouterr()
 
 
+def test_training_watched_by_patients_kept_out_says_where_it_stopped(
+    coarse_simulation: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    from PrognosisLib.learning import stopping
+    from SpleenVolumeLib import training
+
+    monkeypatch.setattr(stopping, "MEASUREMENTS", 1)
+    monkeypatch.setattr(training, "Sampling", partial(training.Sampling, batch=1))
+    assert run("simulate", "spleen", "--cases", 2, "--seed", 5, "--output", tmp_path) == cli.DONE
+    cohort, made = tmp_path / "cohort.csv", tmp_path / "bundle"
+    options = ["--steps", 2, "--simulated", 0, "--risk-patients", 300, "--threads", 1, "--patience", 1]
+    train = ["train", "spleen", "--cohort", cohort, *options, "--output", made]
+    assert run(*train) == cli.BAD_INPUT
+    assert "only by patients kept out of it" in capfd.readouterr().err
+    assert run(*train, "--validation", "simulated_0006") == cli.DONE
+    curves = [made.with_name("bundle-training") / stage / "learning.svg" for stage in ("coarse", "fine")]
+    assert [line for line in capfd.readouterr().out.split() if line.endswith(".svg")] == [str(path) for path in curves]
+    assert all(path.is_file() for path in curves)
+    loaded = Bundle.load(made, "spleen")
+    facts = loaded.metadata["training"]
+    for stage, steps in (("coarse", 1), ("fine", 2)):
+        told = facts["early_stopping"][stage]
+        assert told["stopped_at"] == facts["steps"][stage] == told["of"] == told["best_step"] == steps
+        assert f"Training of the network '{stage}' {told['text']}" in loaded.card
+
+
 @pytest.fixture
 def handed_on(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the command hands to the systems' `train`, which do nothing."""
     calls: list[dict[str, Any]] = []
     for name in WITH_WORKBENCH:
         system = SYSTEMS[name]
-        monkeypatch.setattr(system.library("workbench"), "train", lambda **options: calls.append(options) or [])
+        workbench = system.library("workbench")
+        instead = wraps(workbench.train)(lambda **options: calls.append(options) or [])  # which keeps the parameters
+        monkeypatch.setattr(workbench, "train", instead)
     return calls
 
 
@@ -95,10 +123,26 @@ def test_options_of_training_that_are_left_out_are_the_systems_own(system: str, 
 
 
 def test_options_of_training_are_handed_on(handed_on, tmp_path: Path):
-    given = {"steps": 7, "simulated": 0, "seed": 3, "validation": "a,b", "threads": 2, "risk_patients": 90}
+    given = {
+        "steps": 7,
+        "simulated": 0,
+        "seed": 3,
+        "validation": "a,b",
+        "patience": 5,
+        "threads": 2,
+        "risk_patients": 90,
+    }
     options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
     assert run("train", "ich", "--output", tmp_path / "made", *options) == cli.DONE
     assert handed_on == [{"output": tmp_path / "made", "cohort": None, **given}]
+
+
+def test_an_option_that_a_system_does_not_have_is_refused(monkeypatch, tmp_path: Path, capfd):
+    workbench = SYSTEMS["spleen"].library("workbench")
+    monkeypatch.setattr(workbench, "train", lambda output, cohort, steps=1: [])
+    assert run("train", "spleen", "--patience", 3, "--output", tmp_path / "made") == cli.BAD_INPUT
+    assert "SpleenVolume's training takes no --patience; leave it out." in capfd.readouterr().err
+    assert run("train", "spleen", "--steps", 3, "--output", tmp_path / "made") == cli.DONE
 
 
 def test_a_table_goes_to_what_all_systems_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -121,7 +165,7 @@ def test_the_help_of_training_says_whose_defaults_hold(capfd: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
     told = " ".join(capfd.readouterr().out.split())
-    assert told.count("(default: the system's own)") == 6
+    assert told.count("(default: the system's own)") == 7
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])

@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
+from PrognosisLib.errors import InputError
 from PrognosisLib.learning.patches import TrainingCase, degrade, random_lattice, sample_patch
+from PrognosisLib.learning.stopping import Best, Stopping, Watch, check_patience, watch_of
 from PrognosisLib.learning.training import Batch, LoopSettings, TrainingRun, segmentation_loss
 from PrognosisLib.learning.unet import HalfResolutionUNet
+from PrognosisLib.validation.figures import learning_figure
 from PrognosisLib.volume import Grid, Volume, resample
 
 QUICK = LoopSettings(steps=24, learning_rate=1e-2, warm_up=4, save_every=8, average=0.9, seed=3)
@@ -127,6 +132,107 @@ def test_the_rate_warms_up_stays_and_falls_to_zero():
     assert np.all(np.diff(rates[600:]) < 0)
     assert rates[800] == pytest.approx(1.0)
     assert rates[1000] == 0.0
+
+
+# --- early stopping ---------------------------------------------------------------------------------------------------
+
+
+def noise(rng: np.random.Generator) -> Batch:
+    """Masks that have nothing to do with the images: no training helps on them."""
+    image, _ = sphere(rng)
+    return image, sphere(rng)[1]
+
+
+def watched(folder: Path, draw=noise, steps: int = 60, patience: int = 2, **more) -> TrainingRun:
+    settings = replace(QUICK, steps=steps, **more)
+    return TrainingRun(tiny(), sphere, settings, folder, watch=Watch(draw, patience, every=4, batches=2))
+
+
+def log_of(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "log.csv").open()))
+
+
+def test_training_stops_where_others_gain_nothing_and_keeps_the_best_weights(tmp_path: Path):
+    run = watched(tmp_path)
+    assert run.run()
+    assert run.step < 60
+    rows = [row for row in log_of(tmp_path) if row["validation_loss"]]
+    assert [int(row["step"]) for row in rows] == list(range(4, run.step + 1, 4))
+    losses = [float(row["validation_loss"]) for row in rows]
+    best = int(np.argmin(losses))
+    assert len(losses) - 1 - best == 2
+    assert run.stopping == Stopping(run.step, 60, int(rows[best]["step"]), losses[best], 2, 4)
+    assert f"stopped at step {run.step} of 60; the weights are those of step {run.best.step}" in run.stopping.text
+    alone = a_run(tmp_path / "alone", replace(QUICK, steps=60))
+    while alone.step < run.best.step:
+        alone.run(stop_after_seconds=0.0)
+    for mine, others in zip(alone.averaged.parameters(), run.final_network(2).parameters(), strict=True):
+        torch.testing.assert_close(mine, others, rtol=1e-4, atol=1e-5)
+
+
+def test_who_watches_changes_no_weight_and_a_run_that_helps_goes_on(tmp_path: Path):
+    run, alone = watched(tmp_path / "watched", sphere, 24, 3), a_run(tmp_path / "alone")
+    assert run.run()
+    assert alone.run()
+    assert run.stopping.stopped_at == run.stopping.of == 24
+    assert run.stopping.text.startswith("went to step 24 of 24")
+    for mine, others in zip(run.network.parameters(), alone.network.parameters(), strict=True):
+        torch.testing.assert_close(mine, others, rtol=1e-4, atol=1e-5)
+    assert alone.stopping is None
+    assert list(log_of(tmp_path / "alone")[0]) == ["step", "loss", "seconds_since_start"]
+
+
+def test_a_watched_run_that_was_interrupted_ends_alike(tmp_path: Path):
+    whole = watched(tmp_path / "whole")
+    whole.run()
+    parts = watched(tmp_path / "parts")
+    while not parts.run(stop_after_seconds=0.0):
+        parts = watched(tmp_path / "parts")
+    assert parts.step == whole.step
+    assert parts.best.step == whole.best.step
+    assert parts.best.loss == pytest.approx(whole.best.loss, rel=1e-4)
+    again = watched(tmp_path / "parts")
+    assert again.is_done
+    assert again.run()
+    assert again.step == whole.step
+    for name, value in whole.best.weights.items():
+        torch.testing.assert_close(value, again.best.weights[name], rtol=1e-4, atol=1e-5)
+
+
+@given(st.lists(st.floats(0, 9) | st.just(float("nan")), min_size=1))
+def test_the_best_is_the_first_lowest_loss(losses: list[float]):
+    best = Best()
+    for step, loss in enumerate(losses, start=1):
+        best.note(loss, step, {"w": torch.tensor(float(step))})
+    known = [loss for loss in losses if not np.isnan(loss)]
+    if known:
+        assert best.loss == min(known)
+        assert best.step == losses.index(min(known)) + 1 == float(best.weights["w"])
+        assert best.misses == len(losses) - best.step
+    else:
+        assert (best.step, best.misses) == (0, len(losses))
+
+
+def test_patience_needs_patients_who_are_kept_out():
+    assert watch_of([], lambda kept: noise, 0, 100) is None
+    found = watch_of(["p"], lambda kept: noise, 5, 4000)
+    assert (found.patience, found.every) == (5, 100)
+    with pytest.raises(InputError, match="only by patients kept out of it"):
+        check_patience(5, 0)
+    with pytest.raises(InputError, match="The patience is -1"):
+        check_patience(-1, 3)
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_learning_curves_are_drawn_beside_the_log(tmp_path: Path, is_watched: bool):
+    run = watched(tmp_path, sphere, 8) if is_watched else a_run(tmp_path, replace(QUICK, steps=8))
+    run.run()
+    written = run.draw_curve("A network", simulated=True)
+    assert [path.name for path in written] == ["learning.svg", "learning.png"]
+    assert {path.parent for path in written} == {tmp_path}
+    assert written[1].read_bytes().startswith(b"\x89PNG")
+    axes = learning_figure({"training": [(1, 0.5), (2, 0.4)], "others": []}, "t", best_step=2).axes[0]
+    assert [line.get_label() for line in axes.lines] == ["training", "weights kept: step 2"]
 
 
 # --- the loss ---------------------------------------------------------------------------------------------------------
