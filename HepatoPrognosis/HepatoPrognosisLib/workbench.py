@@ -62,7 +62,7 @@ def train(
     import torch
 
     from .learning.groups import fit_group, judge
-    from .learning.own_cohort import for_network, own_pairs
+    from .learning.own_cohort import check_outcomes, for_network, own_pairs
     from .learning.packing import write_hepato_bundle
     from .learning.pairs import load_views, simulate_views
     from .learning.siamese_training import train_siamese
@@ -73,6 +73,8 @@ def train(
     work = output.with_name(output.name + "-training")
     own, kept = own_pairs(cohort, validation) if cohort else (None, None)
     teaching = for_network(own.table, seed) if own else np.zeros(0, bool)
+    if own:
+        check_outcomes(own.rows(~teaching).table)
     pairs = _simulated(work, seed, simulated)
     viewers = max(1, simulated // PATIENTS_A_VIEWER)
     views = simulate_views(work / "views", range(seed + VIEWS_SEED, seed + VIEWS_SEED + viewers))

@@ -160,8 +160,10 @@ def _head(head: Mapping[str, Any]) -> str:
     parts = []
     for name, title in (("t0", "T0 alone"), ("pair", "both images")):
         one = head[name]
-        told = f"; out of fold it explains {100 * one['r2']:.0f} % of the variance of the optimum's log hazard"
-        parts.append(f"- {title}: ridge {one['ridge']:g}{told if 'r2' in one else ''}.")
+        told = ""
+        if "r2" in one:
+            told = f"; out of fold it explains {100 * one['r2']:.0f} % of the variance of the optimum's log hazard"
+        parts.append(f"- {title}: ridge {one['ridge']:g}{told}.")
     layer = (
         f"A hidden layer of {head['hidden']} units was better in cross-validation."
         if head["hidden"]

@@ -44,14 +44,10 @@ def fit_readout(
     Raises:
         InputError: too few deaths for the candidates, none of whom is chosen, or a group without patients.
     """
-    candidates = candidates_of(table)
-    needed = [one.name for one in (*SIAMESE, *candidates)]
-    complete = table.dropna(subset=needed).assign(died=lambda rows: (rows["status"] == 1).astype(int))
+    complete = complete_rows(table, (*SIAMESE, *candidates_of(table)))
     if not len(complete):
         raise InputError("no patient of the cohort has both readings and all clinical values; complete some of them.")
-    selected = forward_selection_cox(complete, "days", "died", candidates, P_TO_ENTER)
-    if not selected:
-        raise InputError("no clinical value tells of survival in this cohort, so there is no clinical model.")
+    selected = select_clinical(table, complete)
     chosen = tuple(one for one, _ in selected)
     notes = {
         **(provenance or {}),
@@ -68,6 +64,24 @@ def fit_readout(
         groups[name] = {group: _group(complete[place == number], group) for number, group in enumerate(GROUPS)}
     ranges = {one.name: _usual(complete[one.name].to_numpy()) for one in (*SIAMESE, *chosen)}
     return HepatoReadout(models, ranges, cuts, groups, DAYS, bool(cohort["simulated"]))
+
+
+def complete_rows(table: pandas.DataFrame, predictors: Sequence[Predictor]) -> pandas.DataFrame:
+    """The rows that have all of these, with a column "died"."""
+    complete = table.dropna(subset=[one.name for one in predictors])
+    return complete.assign(died=(complete["status"] == 1).astype(int))
+
+
+def select_clinical(table: pandas.DataFrame, complete: pandas.DataFrame) -> list[tuple[Predictor, float]]:
+    """The clinical model's predictors with their p values, chosen on the complete rows of a table.
+
+    Raises:
+        InputError: too few deaths for the candidates, or none of them is chosen.
+    """
+    selected = forward_selection_cox(complete, "days", "died", candidates_of(table), P_TO_ENTER)
+    if not selected:
+        raise InputError("no clinical value tells of survival in this cohort, so there is no clinical model.")
+    return selected
 
 
 def candidates_of(table: pandas.DataFrame) -> list[Predictor]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 
 from PrognosisLib.cohort import CohortCase, read_cohort, split_by_patient
-from PrognosisLib.cohort_checks import check_events
+from PrognosisLib.cohort_checks import FEWEST_EACH, check_events
 from PrognosisLib.errors import InputError
 from PrognosisLib.framewise.frames import gray_scale
 from PrognosisLib.framewise.lattice import SHAPE, FrameLattice
@@ -24,7 +24,7 @@ from PrognosisLib.validation.cases import clinical_values
 
 from ..simulation.causes import SIGNS
 from .features import see_pairs
-from .fitting import candidates_of
+from .fitting import candidates_of, complete_rows, select_clinical
 from .groups import Group
 from .outcomes_table import table_of_rows
 from .targets import TaughtPairs
@@ -119,9 +119,10 @@ def outcome_of(values: Mapping[str, str]) -> str:
 
 
 def check_outcomes(table: pandas.DataFrame) -> None:
-    """Raises InputError where fewer died than the selection of clinical predictors bears."""
-    candidates = max(len(candidates_of(table)), 1)
-    check_events(int((table["status"] == 1).sum()), candidates, "the selection for the clinical model")
+    """Raises InputError where the patients do not bear a clinical model, so that nothing is trained in vain."""
+    candidates = candidates_of(table)
+    check_events(int((table["status"] == 1).sum()), max(len(candidates), 1), "the selection for the clinical model")
+    select_clinical(table, complete_rows(table, candidates))
 
 
 def for_network(table: pandas.DataFrame, seed: int) -> np.ndarray:
@@ -129,8 +130,6 @@ def for_network(table: pandas.DataFrame, seed: int) -> np.ndarray:
 
     Head and Cox models are fitted to the others, whose readings are then as those of unseen patients.
     """
-    from PrognosisLib.cohort_checks import FEWEST_EACH
-
     deaths = int((table["status"] == 1).sum())
     needed = DEATHS_OVER_FEWEST * FEWEST_EACH * max(len(candidates_of(table)), 1)
     share = min(MOST_FOR_NETWORK, 1 - needed / deaths)

@@ -25,7 +25,8 @@ from .empty_frames import NONE_CM2, EmptyFrames, area_cm2
 from .pairs import Views
 from .targets import TaughtPairs, scale_of
 
-PAIRS, VIEWS, EMPTY = 16, 5, 3  # of a batch
+PAIRS, VIEWS, EMPTY = 16, 8, 3  # of a batch
+VIEWS_SHARE = 0.6  # of the views that teach the outline; the others are images of pairs, changed as strongly
 OWN_SHARE = 0.5  # of the pairs, where there are a user's own
 # The size of a pixel is known, and caliber and wall are a few percent more or less: scale is hardly changed.
 FOR_PAIRS = Variety(scale=0.02, degrees=5.0, shift=4.0, gray=0.35, cropped=0.15)
@@ -95,8 +96,12 @@ class PairSource:
         return (*shown, (pool.signs[one], pool.log_hazard[one], pool.days[one], pool.died[one]))
 
     def _view(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        one = int(rng.integers(len(self.views.gray)))
-        return vary(self.views.gray[one : one + 1], self.views.liver[one : one + 1], rng, FOR_LIVER)
+        """An image for the outline alone."""
+        if rng.random() < VIEWS_SHARE:
+            pool, place = self.views, (int(rng.integers(len(self.views.gray))),)
+        else:
+            pool, place = self.simulated, (int(rng.integers(self.simulated.count)), int(rng.integers(2)))
+        return vary(pool.gray[place][None], pool.liver[place][None], rng, FOR_LIVER)
 
     def _empty(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         gray = self.empty(rng)[None]

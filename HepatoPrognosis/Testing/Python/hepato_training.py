@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,11 +20,17 @@ from HepatoPrognosisLib.learning.pairs import Pairs
 from HepatoPrognosisLib.networks import catalog
 from HepatoPrognosisLib.predictors import CANDIDATES
 from HepatoPrognosisLib.simulation.causes import draw_seeds
+from HepatoPrognosisLib.simulation.cohort import film_of
 from HepatoPrognosisLib.simulation.oracle import expected_mortality
-from PrognosisLib.framewise.lattice import FACE, SHAPE
+from PrognosisLib.cohort import write_rows
+from PrognosisLib.framewise.lattice import FACE, PIXEL_MM, SHAPE
+from PrognosisLib.images.cine.writing import write_dicom
+from PrognosisLib.images.writers import write_volume
 from PrognosisLib.learning import frame_files, training
 from PrognosisLib.learning.frame_files import write_frames
 from PrognosisLib.learning.training import TrainingRun
+from PrognosisLib.simulation.ultrasound.recording import Frame
+from PrognosisLib.volume import Volume
 
 CANDIDATES_KEPT = ("age", "log_inr", "log_lactate")
 
@@ -89,6 +96,28 @@ def painted_pairs(folder: Path, seeds: Sequence[int]) -> Pairs:
     """Such pairs, as load_pairs gives them."""
     paint_pairs(seeds, [folder / "pairs.npz"])
     return pairs.load_pairs([folder / "pairs.npz"])
+
+
+def write_own(folder: Path, count: int, **changed: str) -> Path:
+    """A cohort file of painted stills: two of three patients died, the older and the brighter the sooner.
+
+    Every second one has outlines; `changed` are values of the second row.
+    """
+    screen, rows = SimpleNamespace(pixel_mm=PIXEL_MM), []
+    for number in range(count):
+        died = int(number % 3 > 0)
+        age = (36 if died else 26) + 13 * number % 37
+        soon = 0.5 * (110 - age) + 2 * (number % 4)
+        row = {"case": f"c{number}", "patient": f"p{number}", "age": age, "died": died, "days": soon if died else 60}
+        for when, role in enumerate(("t0", "t1")):
+            gray, liver = painted(150 - row["days"] + 4 * when, 2 * number + when)
+            film = film_of([Frame(gray, liver)], screen, 0.0, name=f"{number} {role}")
+            row[role] = write_dicom(film, folder / f"{number}_{role}.dcm", row["patient"]).name
+            if number % 2 == 0:
+                labels = Volume(liver[None].astype(np.uint8), film.ijk_to_ras, "labels")
+                row[f"{role}_labels"] = write_volume(labels, folder / f"{number}_{role}.nii.gz").name
+        rows.append({**row, **(changed if number == 1 else {})})
+    return write_rows(folder / "cohort.csv", rows)
 
 
 def make_quick(patch: pytest.MonkeyPatch) -> None:

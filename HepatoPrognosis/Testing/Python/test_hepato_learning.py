@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from hepato_training import Inline, make_quick, painted, painted_pairs
+from hepato_training import Inline, make_quick, painted, painted_pairs, write_own
 
 from HepatoPrognosisLib.learning import siamese_training
 from HepatoPrognosisLib.learning.empty_frames import KINDS, EmptyFrames, area_cm2
@@ -20,15 +20,9 @@ from HepatoPrognosisLib.learning.pairs import PATIENTS, Views, load_pairs, simul
 from HepatoPrognosisLib.learning.siamese_training import PairSource, SiameseNetwork, cox_loss, siamese_loss
 from HepatoPrognosisLib.learning.targets import taught
 from HepatoPrognosisLib.simulation.causes import SIGNS, draw_patient
-from HepatoPrognosisLib.simulation.cohort import film_of
-from PrognosisLib.cohort import write_rows
 from PrognosisLib.errors import InputError
-from PrognosisLib.framewise.lattice import PIXEL_MM, SHAPE
-from PrognosisLib.images.cine.writing import write_dicom
-from PrognosisLib.images.writers import write_volume
+from PrognosisLib.framewise.lattice import SHAPE
 from PrognosisLib.learning import frame_files
-from PrognosisLib.simulation.ultrasound.recording import Frame
-from PrognosisLib.volume import Volume
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
@@ -177,14 +171,13 @@ def test_the_partial_likelihood_of_a_batch_counted_by_hand():
 def outcomes(deaths: int, alive: int) -> pandas.DataFrame:
     status = [1] * deaths + [0] * alive
     rows = [
-        {"patient": f"p{n}", "days": 20, "status": one, "age": 30 + n % 40, "inr": 1 + n % 7 / 5}
+        {"patient": f"p{n}", "days": 80 - n % 40, "status": one, "age": 30 + n % 40 + 3 * (n % 4), "inr": 1 + n % 7 / 5}
         for n, one in enumerate(status)
     ]
-    table = table_of_cases(
+    return table_of_cases(
         [SimpleNamespace(case=row["patient"], patient=row["patient"], values=row) for row in rows],
         {row["patient"]: {"age": row["age"], "inr": row["inr"]} for row in rows},
     )
-    return table
 
 
 def test_so_many_teach_the_network_that_enough_deaths_are_left():
@@ -198,40 +191,24 @@ def test_so_many_teach_the_network_that_enough_deaths_are_left():
     assert 11 <= some["status"][~for_network(some, 0)].sum() < 15
 
 
-def test_too_few_deaths_are_refused_before_anything_is_trained():
-    check_outcomes(outcomes(10, 30))
+def test_what_bears_no_clinical_model_is_refused_before_anything_is_trained():
+    check_outcomes(outcomes(30, 30))
     with pytest.raises(InputError, match="9 events are too few"):
         check_outcomes(outcomes(9, 30))
-
-
-def write_own(folder, count: int = 14, **changed: str):
-    """A cohort of painted stills, some with outlines."""
-    screen = SimpleNamespace(pixel_mm=PIXEL_MM)
-    rows = []
-    for number in range(count):
-        files = {}
-        for when, role in enumerate(("t0", "t1")):
-            gray, liver = painted(90.0 + 5 * number, 2 * number + when)
-            film = film_of([Frame(gray, liver)], screen, 0.0, name=f"{number} {role}")
-            files[role] = write_dicom(film, folder / f"{number}_{role}.dcm", f"p{number}").name
-            if number % 2 == 0:
-                labels = Volume(liver[None].astype(np.uint8), film.ijk_to_ras, "labels")
-                files[f"{role}_labels"] = write_volume(labels, folder / f"{number}_{role}_labels.nii.gz").name
-        died = "1" if number < 11 else "0"
-        row = {"case": f"c{number}", "patient": f"p{number}", **files, "age": 30 + number, "days": 20, "died": died}
-        rows.append({**row, **(changed if number == 1 else {})})
-    return write_rows(folder / "cohort.csv", rows)
+    with pytest.raises(InputError, match="no clinical value tells of survival"):
+        check_outcomes(outcomes(30, 30).assign(days=20.0))
 
 
 def test_a_cohort_of_ones_own(tmp_path):
-    own, kept = own_pairs(write_own(tmp_path), "p12,p13")
+    own, kept = own_pairs(write_own(tmp_path, 14), "p12,p13")
     assert own.gray.shape == (12, 2, *SHAPE)
     assert own.table["patient"].tolist() == [f"p{number}" for number in range(12)]
-    assert kept.table["status"].tolist() == [0, 0]
+    assert kept.table["status"].tolist() == [0, 1]
     assert own.outlined.tolist() == [[number % 2 == 0] * 2 for number in range(12)]
     _gray, liver = painted(90.0, 0)
     assert (own.liver[0, 0] == liver).mean() > 0.99
-    assert own.gray[3, 0][liver].mean() == pytest.approx(105, abs=3)
+    shown = own.gray[[0, 2], 0][:, liver].mean(axis=1)
+    assert shown == pytest.approx(150 - own.table["days"][[0, 2]], abs=5)
     teaching = own.taught(np.arange(12) < 2)
     assert np.isfinite(teaching.days).tolist() == [True, True] + [False] * 10
     assert np.isnan(teaching.signs).all()
@@ -249,4 +226,4 @@ def test_a_cohort_of_ones_own(tmp_path):
 )
 def test_an_unfit_case_is_named(tmp_path, changed, message):
     with pytest.raises(InputError, match=message):
-        own_pairs(write_own(tmp_path, **changed), "")
+        own_pairs(write_own(tmp_path, 14, **changed), "")

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 import torch
-from hepato_training import make_quick, painted
+from hepato_training import make_quick, painted, write_own
 
 from HepatoPrognosisLib import workbench
 from HepatoPrognosisLib.labels import LIVER, MODELS, VARIANTS
@@ -23,7 +23,7 @@ from PrognosisLib.framewise.lattice import PIXEL_MM
 from PrognosisLib.images.cine.cine import ArrayFrames, Cine
 from PrognosisLib.pipeline import Case, run
 
-RISK, TESTS, SIMULATED = 90, 70, 4
+RISK, TESTS, SIMULATED = 60, 50, 4
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,10 +83,10 @@ def test_it_is_a_bundle_that_says_how_it_was_made(trained):
 def test_a_head_finds_what_the_images_show(trained):
     """The livers' brightness tells the risk, so that even an untrained encoder's features carry it."""
     measured = load_bundle(trained).metadata["measured"]
-    assert measured["head"]["pair"]["r2"] > 0.8
-    assert measured["head"]["t0"]["r2"] > 0.8
+    assert measured["head"]["pair"]["r2"] > 0.5
+    assert measured["head"]["t0"]["r2"] > 0.5
     siamese = measured["test"]["models"]["siamese"]
-    assert siamese["c_index_share_of_oracle"] > 0.8
+    assert siamese["c_index_share_of_oracle"] > 0.6
     assert siamese["c_index"]["value"] > measured["test"]["models"]["siamese_t0"]["c_index"]["value"]
     assert measured["head"]["spread_t0"] > 0
 
@@ -119,7 +119,10 @@ def test_the_pipeline_reads_images_with_it(trained):
     read = [read_image(one, network, None, find_screen(one)) for one in (film(90, 1), film(90, 2), film(130, 3))]
     scores = [float(pipeline.head.score_pair(read[0].features, other.features)) for other in read[1:]]
     assert scores[1] > scores[0] + 1
-    findings = run(pipeline, Case({"t0": film(90, 1), "t1": film(130, 3)}, {"age": 50, "inr": 2.0}, default_settings()))
+    findings = run(
+        pipeline,
+        Case({"t0": film(90, 1), "t1": film(130, 3)}, {"age": 50, "inr": 2.0, "lactate": 2.5}, default_settings()),
+    )
     assert findings.value("clinical_mortality") > 0
     assert findings.mask(LIVER) is not None or findings.flags
 
@@ -130,3 +133,23 @@ def test_a_finished_run_is_not_trained_again(trained):
     log = (trained.with_name("bundle-training") / "network" / "log.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in log] == ["step", "2"]
     assert set(load_bundle(again).json("prognosis")["models"]) == set(MODELS)
+
+
+def test_a_cohort_of_ones_own_takes_the_place_of_simulated_outcomes(quick, tmp_path):
+    """Outlines and half of the outcomes teach the network, the other half head and Cox models, the rest tests them."""
+    cohort = write_own(tmp_path, 96)
+    held = ",".join(f"p{number}" for number in range(60, 96))
+    (bundle,) = workbench.train(
+        tmp_path / "bundle", cohort, steps=1, simulated=2, tests=2, validation=held, command=["prognosis"]
+    )
+    facts = load_bundle(bundle).metadata
+    assert facts["training"]["cohort"]["simulated"] == {"segmentation": True, "risk": False}
+    assert facts["training"]["cohort_pairs"] == 60
+    assert facts["training"]["own_outcomes"] == facts["training"]["risk_patients"] == 30
+    assert facts["training"]["tests"] == facts["measured"]["test"]["cohort"]["n"] == 36
+    assert facts["measured"]["test"]["models"]["siamese"]["c_index"]["value"] > 0.7
+    assert "c_index_oracle" not in facts["measured"]["test"]["models"]["siamese"]
+    card = load_bundle(bundle).card
+    assert "Mortality: own cohort" in card
+    assert "Outcomes of 30 of them taught the network" in card
+    assert not load_bundle(bundle).is_part_simulated("risk")
