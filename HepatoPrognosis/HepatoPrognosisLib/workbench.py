@@ -17,7 +17,10 @@ from .simulation.cohort import simulate
 if TYPE_CHECKING:
     from torch import nn
 
+    from PrognosisLib.learning.training import TrainingRun
+
     from .learning.groups import Group
+    from .learning.own_cohort import OwnCohort
     from .learning.pairs import Pairs
 
 __all__ = ["evaluate", "simulate", "train"]
@@ -36,6 +39,7 @@ def train(
     validation: str = "",
     threads: int = 0,
     risk_patients: int = 400,
+    patience: int = 0,
     tests: int = 400,
     command: Sequence[str] | None = None,
     note: str = "",
@@ -53,63 +57,85 @@ def train(
         validation: patients of the cohort held out for testing, separated by commas.
         threads: CPU threads; 0 leaves it to torch.
         risk_patients: other simulated patients, to whom head and Cox models are fitted where there is no cohort.
+        patience: ends the network's training after so many measurements in a row without a lower loss on the patients
+            held out, of which there are 40 in all steps; 0 trains to the last step.
         tests: simulated patients that test all of it where there is no cohort, and the outlines.
         note: goes into the card; liver_real: figures of the outlines on real images (groups.dice_figures), for it too.
 
+    Returns:
+        the bundle, and the network's learning curve.
+
     Raises:
-        InputError: the cohort is unfit.
+        InputError: the cohort is unfit, or there is nobody for the patience to go by.
     """
     import torch
 
+    from PrognosisLib.learning.stopping import check_patience, stopping_facts
+
     from .learning.groups import fit_group, judge
-    from .learning.own_cohort import check_outcomes, for_network, own_pairs
+    from .learning.own_cohort import NO_COHORT, read_own
     from .learning.packing import write_hepato_bundle
-    from .learning.pairs import load_views, simulate_views
-    from .learning.siamese_training import train_siamese
-    from .learning.targets import taught
+    from .networks.catalog import NAME
 
     if threads:
         torch.set_num_threads(threads)
     work = output.with_name(output.name + "-training")
-    own, kept = own_pairs(cohort, validation) if cohort else (None, None)
-    teaching = for_network(own.table, seed) if own else np.zeros(0, bool)
-    if own:
-        check_outcomes(own.rows(~teaching).table)
-    pairs = _simulated(work, seed, simulated)
-    viewers = max(1, simulated // PATIENTS_A_VIEWER)
-    views = simulate_views(work / "views", range(seed + VIEWS_SEED, seed + VIEWS_SEED + viewers))
-    network = train_siamese(
-        taught(pairs), load_views(views), work / "network", steps, seed, own.taught(teaching) if own else None
-    )
-    del pairs
-    risk, unseen, drawn = _groups(network, work, seed, (risk_patients, tests), (own, kept, teaching))
+    own = read_own(cohort, validation, seed) if cohort else None
+    check_patience(patience, len(own.kept.table) if own else 0)
+    network, trained = _trained(work, seed, simulated, steps, own, patience)
+    curve = trained.draw_curve("HepatoPrognosis, Siamese network", own is None)
+    risk, unseen, drawn = _groups(network, work, seed, (risk_patients, tests), own)
     named = {"name": Path(cohort).stem if cohort else COHORT_NAME, "simulated": cohort is None}
     fitted = fit_group(network, risk, named, seed)
     readout, figures = judge(fitted, unseen)
     measured = {
-        **_of_images(network, drawn, load_views(_test_views(work, seed))),
-        "head": fitted.head.notes
-        | {key: round(getattr(fitted.head.head, key), 4) for key in ("spread_t0", "spread_pair")},
+        **_of_images(network, drawn, work, seed),
+        **fitted.facts,
         "deaths": int((risk.table["status"] == 1).sum()),
         "test": figures,
+        **({"liver_real": dict(liver_real)} if liver_real else {}),
     }
-    if liver_real:
-        measured["liver_real"] = dict(liver_real)
     record = {
         "command": " ".join(command or ["prognosis", *sys.argv[1:]]),
         "seed": seed,
-        "steps": steps,
+        "steps": trained.step,
+        **stopping_facts({NAME: trained.stopping}),
         "simulated": simulated,
-        "views": viewers,
-        "cohort_pairs": len(own.table) if own else 0,
-        "outlined": int(own.outlined.sum()) if own else 0,
-        "own_outcomes": int(teaching.sum()),
+        "views": _viewers(simulated),
+        **(own.facts() if own else NO_COHORT),
         "risk_patients": risk.table["patient"].nunique(),
         "tests": unseen.table["patient"].nunique(),
-        "training": own.table["patient"].tolist() if own else [],
         "note": note,
     }
-    return write_hepato_bundle(output, network, fitted.head.head, readout, record, measured, work)
+    return [*write_hepato_bundle(output, network, fitted.head.head, readout, record, measured, work), *curve]
+
+
+def _trained(
+    work: Path, seed: int, simulated: int, steps: int, own: OwnCohort | None, patience: int
+) -> tuple[nn.Module, TrainingRun]:
+    """The network and its training, on simulated patients and a user's own."""
+    from .learning.pairs import load_views
+    from .learning.siamese_training import train_siamese
+    from .learning.targets import taught
+
+    shown = (
+        taught(_simulated(work, seed, simulated)),
+        load_views(_views(work, seed + VIEWS_SEED, _viewers(simulated))),
+    )
+    teaching = own.pairs.taught(own.by_outcome) if own else None
+    watching = own.kept.taught(np.ones(len(own.kept.table), bool)) if patience else None
+    return train_siamese(*shown, work / "network", steps, seed, teaching, watching, patience)
+
+
+def _viewers(simulated: int) -> int:
+    return max(1, simulated // PATIENTS_A_VIEWER)
+
+
+def _views(work: Path, first: int, count: int) -> list[Path]:
+    """Odd views of the patients whose seeds begin at `first`."""
+    from .learning.pairs import simulate_views
+
+    return simulate_views(work / "views", range(first, first + count))
 
 
 def _simulated(work: Path, first: int, count: int) -> Pairs:
@@ -119,29 +145,24 @@ def _simulated(work: Path, first: int, count: int) -> Pairs:
     return load_pairs(simulate_pairs(work / "pairs", range(first, first + count)))
 
 
-def _test_views(work: Path, seed: int) -> list[Path]:
-    from .learning.pairs import simulate_views
-
-    first = seed + TEST_VIEWS_SEED
-    return simulate_views(work / "views", range(first, first + TEST_VIEWERS))
-
-
 def _groups(
-    network: nn.Module, work: Path, seed: int, counts: tuple[int, int], cohort: tuple[Any, Any, np.ndarray]
+    network: nn.Module, work: Path, seed: int, counts: tuple[int, int], own: OwnCohort | None
 ) -> tuple[Group, Group, Group]:
     """Whom head and Cox models are fitted to, who tests them, and whose simulated images test the outlines."""
     from .learning.groups import simulated_group
 
-    own, kept, teaching = cohort
     drawn = simulated_group(network, _simulated(work, seed + TEST_SEED, counts[1]))
     if own is None:
         return simulated_group(network, _simulated(work, seed + RISK_SEED, counts[0])), drawn, drawn
-    return own.rows(~teaching).group(network), kept.group(network), drawn
+    return own.pairs.rows(~own.by_outcome).group(network), own.kept.group(network), drawn
 
 
-def _of_images(network: nn.Module, tests: Group, views: Any) -> dict[str, Any]:
+def _of_images(network: nn.Module, tests: Group, work: Path, seed: int) -> dict[str, Any]:
+    """How well the liver is drawn, and that none is seen where there is none."""
     from .learning.groups import empty_figures, liver_figures
+    from .learning.pairs import load_views
 
+    views = load_views(_views(work, seed + TEST_VIEWS_SEED, TEST_VIEWERS))
     return {"liver": liver_figures(tests), "empty": empty_figures(network, tests, views)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from PrognosisLib.learning.stopping import stopping_lines
 from PrognosisLib.scores import ACLF_SCORES, LIVER_SCORES
 
 from ..labels import GROUPS, HORIZON_DAYS, MODELS
@@ -123,6 +124,7 @@ def _training(training: Mapping[str, Any]) -> str:
             f"Own cohort: {training['cohort_pairs']} pairs, {training['outlined']} of their images with an outline. "
             f"Outcomes of {training['own_outcomes']} of them taught the network (Cox's partial likelihood)."
         )
+    lines += stopping_lines(training)
     if training.get("note"):
         lines.append(training["note"])
     return "\n\n".join(lines)

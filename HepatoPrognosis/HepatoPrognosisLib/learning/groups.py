@@ -81,6 +81,12 @@ class Fitted:
     head: FittedHead
     readout: HepatoReadout
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the bundle's "measured"."""
+        spread = {key: round(getattr(self.head.head, key), 4) for key in ("spread_t0", "spread_pair")}
+        return {"head": {**self.head.notes, **spread}}
+
 
 def fit_group(network: nn.Module, group: Group, cohort: Mapping[str, Any], seed: int) -> Fitted:
     """Head and Cox models, the latter on readings by heads that were fitted without the patient.

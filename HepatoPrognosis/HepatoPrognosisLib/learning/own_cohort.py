@@ -71,6 +71,38 @@ class OwnPairs(NamedTuple):
         return Group(self.table, self.gray, self.liver, self.outlined, see_pairs(network, self.gray))
 
 
+class OwnCohort(NamedTuple):
+    """Cases for training, cases held out, and whose outcomes teach the network (n,)."""
+
+    pairs: OwnPairs
+    kept: OwnPairs
+    by_outcome: np.ndarray
+
+    def facts(self) -> dict[str, Any]:
+        """For the bundle's "training"."""
+        return {
+            "cohort_pairs": len(self.pairs.table),
+            "outlined": int(self.pairs.outlined.sum()),
+            "own_outcomes": int(self.by_outcome.sum()),
+            "training": self.pairs.table["patient"].tolist(),
+        }
+
+
+NO_COHORT: dict[str, Any] = {"cohort_pairs": 0, "outlined": 0, "own_outcomes": 0, "training": []}
+
+
+def read_own(cohort: Path, validation: str, seed: int) -> OwnCohort:
+    """A cohort file as own_pairs takes it, checked so that nothing is trained in vain.
+
+    Raises:
+        InputError: an image, an outcome or a value is unfit, or too few patients died.
+    """
+    pairs, kept = own_pairs(cohort, validation)
+    by_outcome = for_network(pairs.table, seed)
+    check_outcomes(pairs.rows(~by_outcome).table)
+    return OwnCohort(pairs, kept, by_outcome)
+
+
 def own_pairs(cohort: Path, validation: str) -> tuple[OwnPairs, OwnPairs]:
     """Cases for training, and those held out.
 

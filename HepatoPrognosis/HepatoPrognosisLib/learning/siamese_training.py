@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from PrognosisLib.framewise.frames import FEWEST_LIVER_CM2
 from PrognosisLib.learning.frame_variety import FOR_LIVER, Variety, vary
+from PrognosisLib.learning.stopping import watch_of
 from PrognosisLib.learning.training import LoopSettings, TrainingRun
 
 from ..networks.catalog import FEATURES, build
@@ -61,8 +62,10 @@ class PairSource:
     standardized; "days", "died" (PAIRS,). NaN is not known, and teaches nothing.
     """
 
-    def __init__(self, simulated: TaughtPairs, views: Views, own: TaughtPairs | None = None) -> None:
-        self.simulated, self.views, self.own = simulated, views, own
+    def __init__(
+        self, simulated: TaughtPairs, views: Views, own: TaughtPairs | None = None, own_share: float = OWN_SHARE
+    ) -> None:
+        self.simulated, self.views, self.own, self.own_share = simulated, views, own, own_share
         self.empty = EmptyFrames.among(*views)
         self.sign_scale = scale_of([simulated.signs])
         self.risk_scale = scale_of([simulated.log_hazard]) if np.isfinite(simulated.log_hazard).any() else (0.0, 1.0)
@@ -86,7 +89,7 @@ class PairSource:
 
     def _pair(self, rng: np.random.Generator) -> tuple:
         """Image and liver of T0 and of T1, mirrored alike, and what is known of the patient."""
-        pool = self.own if self.own is not None and rng.random() < OWN_SHARE else self.simulated
+        pool = self.own if self.own is not None and rng.random() < self.own_share else self.simulated
         one, mirrored = int(rng.integers(pool.count)), bool(rng.random() < 0.5)
         shown = []
         for when in (0, 1):
@@ -168,16 +171,27 @@ def cox_loss(risk: torch.Tensor, target: dict[str, torch.Tensor]) -> torch.Tenso
 
 
 def train_siamese(
-    simulated: TaughtPairs, views: Views, work: Path, steps: int, seed: int, own: TaughtPairs | None = None
-) -> nn.Module:
-    """The network (catalog.build), in evaluation mode on the CPU; resumes what lies in `work`.
+    simulated: TaughtPairs,
+    views: Views,
+    work: Path,
+    steps: int,
+    seed: int,
+    own: TaughtPairs | None = None,
+    watching: TaughtPairs | None = None,
+    patience: int = 0,
+) -> tuple[nn.Module, TrainingRun]:
+    """The network (catalog.build), in evaluation mode on the CPU, and its training; resumes what lies in `work`.
 
     Args:
-        own: a user's own pairs, from whose outcomes alone the risk is learned then.
+        own: a user's own pairs; where outcomes are among them, the risk is learned from these alone.
+        watching: own pairs that are held out, and `patience` as stopping.watch_of has them.
     """
     torch.manual_seed(seed)
     loop = LoopSettings(steps=steps, learning_rate=1.5e-3, weight_decay=1e-2, seed=seed, decay=0.5)
-    source = PairSource(simulated if own is None else simulated.without_risk(), views, own)
-    run = TrainingRun(SiameseNetwork(), source, loop, work, siamese_loss)
+    if own is not None and np.isfinite(own.days).any():
+        simulated = simulated.without_risk()
+    kept = range(0 if watching is None else watching.count)
+    watch = watch_of(kept, lambda _: PairSource(simulated, views, watching, own_share=1.0), patience, steps)
+    run = TrainingRun(SiameseNetwork(), PairSource(simulated, views, own), loop, work, siamese_loss, watch)
     run.run()
-    return run.final_network().network
+    return run.final_network().network, run

@@ -19,6 +19,7 @@ from HepatoPrognosisLib.labels import LIVER, MODELS, VARIANTS
 from HepatoPrognosisLib.networks.catalog import load_bundle
 from HepatoPrognosisLib.pipeline import HepatoPipeline
 from HepatoPrognosisLib.settings import default_settings
+from PrognosisLib.errors import InputError
 from PrognosisLib.framewise.lattice import PIXEL_MM
 from PrognosisLib.images.cine.cine import ArrayFrames, Cine
 from PrognosisLib.pipeline import Case, run
@@ -46,7 +47,7 @@ def times_of(folder: Path) -> dict[str, int]:
 
 
 def train(output: Path, steps: int) -> Path:
-    (bundle,) = workbench.train(
+    bundle, *curve = workbench.train(
         output,
         steps=steps,
         simulated=SIMULATED,
@@ -54,6 +55,7 @@ def train(output: Path, steps: int) -> Path:
         tests=TESTS,
         command=["prognosis", "train", "hepato"],
     )
+    assert [path.name for path in curve] == ["learning.svg", "learning.png"]
     return bundle
 
 
@@ -139,9 +141,8 @@ def test_a_cohort_of_ones_own_takes_the_place_of_simulated_outcomes(quick, tmp_p
     """Outlines and half of the outcomes teach the network, the other half head and Cox models, the rest tests them."""
     cohort = write_own(tmp_path, 96)
     held = ",".join(f"p{number}" for number in range(60, 96))
-    (bundle,) = workbench.train(
-        tmp_path / "bundle", cohort, steps=1, simulated=2, tests=2, validation=held, command=["prognosis"]
-    )
+    options = {"simulated": 2, "tests": 2, "validation": held, "command": ["prognosis"]}
+    bundle, *_curve = workbench.train(tmp_path / "bundle", cohort, steps=3, patience=1, **options)
     facts = load_bundle(bundle).metadata
     assert facts["training"]["cohort"]["simulated"] == {"segmentation": True, "risk": False}
     assert facts["training"]["cohort_pairs"] == 60
@@ -152,4 +153,14 @@ def test_a_cohort_of_ones_own_takes_the_place_of_simulated_outcomes(quick, tmp_p
     card = load_bundle(bundle).card
     assert "Mortality: own cohort" in card
     assert "Outcomes of 30 of them taught the network" in card
+    stopping = facts["training"]["early_stopping"]["siamese"]
+    assert stopping["of"] == 3
+    assert facts["training"]["steps"] == stopping["stopped_at"] >= stopping["best_step"] >= 1
+    assert f"Training of the network 'siamese' {stopping['text']}" in card
     assert not load_bundle(bundle).is_part_simulated("risk")
+
+
+def test_a_patience_needs_patients_held_out(tmp_path):
+    with pytest.raises(InputError, match="patients kept out"):
+        workbench.train(tmp_path / "bundle", patience=3)
+    assert not list(tmp_path.rglob("*.npz"))
