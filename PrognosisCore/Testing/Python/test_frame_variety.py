@@ -133,3 +133,13 @@ def test_shares_of_liver_are_taken_as_they_are():
     half = np.where(liver, 128, 0).astype(np.uint8)
     _, share = vary(gray, half, np.random.default_rng(0), NONE)
     assert share.max().item() == pytest.approx(128 / 255, abs=1e-3)
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_frames_are_mirrored_where_that_is_asked_for(mirrored):
+    gray, liver = frames(1)
+    for seed in range(6):
+        image, share = (part.numpy() for part in vary(gray, liver, np.random.default_rng(seed), NONE, mirrored))
+        expected = liver[..., ::-1] if mirrored else liver
+        assert ((share > 0.5) == expected).mean() > 0.99
+        assert image.shape == gray.shape
