@@ -12,8 +12,8 @@ from PrognosisLib.systems import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data"
-SPLEEN_SEED, ICH_SEED = 25, 12
-STIFFNESS_SEED, FIBROSIS_SEED, HEPATO_SEED = 50_007, 50_004, 50_003  # who neither taught nor tested a bundle
+SPLEEN_SEED, ICH_SEED, HEPATO_SEED = 25, 12, 3
+STIFFNESS_SEED, FIBROSIS_SEED = 50_007, 50_004  # who neither taught nor tested a bundle
 
 
 def run(*arguments: object) -> None:
