@@ -1,19 +1,22 @@
-"""The liver network, trained on simulation only, on real B-mode frames with an outline: Dice by frame and subject.
+"""A liver network, trained on simulation only, on real B-mode frames with an outline: Dice by frame and subject.
 
-python Testing/acceptance/fibrosis_real.py [BUNDLE]
+python Testing/acceptance/liver_real.py fibrosis|hepato [BUNDLE]
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from FibrosisVideoLib.networks.catalog import SEGMENTER, build_segmenter, load_bundle
+from FibrosisVideoLib.networks import catalog as fibrosis
+from HepatoPrognosisLib.networks import catalog as hepato
 from PrognosisLib.bundles.backends import load_network
+from PrognosisLib.bundles.bundle import Bundle
 from PrognosisLib.evaluation.estimates import bootstrap
 from PrognosisLib.evaluation.segmentation import dice
 from PrognosisLib.framewise.frames import keep_pieces, lattice_frames
@@ -25,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from ultrasound_outlines import outlined_frames
 
 
-def overlaps(segment: Any) -> list[dict[str, Any]]:
-    """One row a frame; `segment` takes input (n, 1, j, i) to logits of the same shape."""
+def overlaps(segment: Callable[[np.ndarray], np.ndarray]) -> list[dict[str, Any]]:
+    """One row a frame; `segment` takes input (n, 1, j, i) to log-odds of liver of the same shape."""
     rows = []
     for subject, cine, outline in outlined_frames():
         screen = find_screen(cine)
@@ -57,9 +60,26 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
-    bundle = load_bundle(Path(sys.argv[1]) if len(sys.argv) > 1 else SYSTEMS["fibrosis"].default_bundle())
-    found = overlaps(load_network(bundle, SEGMENTER, build_segmenter, "cpu"))
+def segmenter(system: str, bundle: Bundle) -> Callable[[np.ndarray], np.ndarray]:
+    """From input (n, 1, j, i) to log-odds of liver of the same shape."""
+    if system == "fibrosis":
+        return load_network(bundle, fibrosis.SEGMENTER, fibrosis.build_segmenter, "cpu")
+    network = load_network(bundle, hepato.NAME, hepato.build, "cpu")
+
+    def log_odds(image: np.ndarray) -> np.ndarray:
+        logits = network.outputs(image)[0]
+        return logits[:, hepato.LIVER_CLASS :] - logits[:, : hepato.LIVER_CLASS]
+
+    return log_odds
+
+
+def main(system: str, path: Path | None) -> None:
+    bundle = SYSTEMS[system].load_bundle(path)
+    found = overlaps(segmenter(system, bundle))
     for row in found:
         print(row["frame"], row["dice"])
     print(json.dumps(summary(found), indent=2))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else None)
