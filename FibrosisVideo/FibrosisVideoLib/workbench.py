@@ -23,6 +23,7 @@ def train(
     validation: str = "",
     threads: int = 0,
     risk_patients: int = 300,
+    patience: int = 0,
     command: Sequence[str] | None = None,
     note: str = "",
 ) -> list[Path]:
@@ -38,11 +39,15 @@ def train(
         validation: patients of the cohort held out for testing, separated by commas.
         threads: CPU threads; 0 leaves it to torch.
         risk_patients: simulated patients that test the classifiers where there is no cohort.
+        patience: ends the final training of each classifier after so many measurements in a row without a lower loss on
+            the patients held out, of which there are 40 in all steps; 0 trains to the last step.
 
     Raises:
-        InputError: the cohort is unfit.
+        InputError: the cohort is unfit, or there is nobody for the patience to go by.
     """
     import torch
+
+    from PrognosisLib.learning.stopping import check_patience
 
     from .learning.course import Plan, train_bundle
     from .learning.own_cohort import own_cases
@@ -50,8 +55,9 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     own = None if cohort is None else own_cases(cohort, validation)
+    check_patience(patience, len(own.keeping) if own else 0)
     facts = {"command": " ".join(command or ["prognosis", *sys.argv[1:]]), "note": note}
-    return train_bundle(output, Plan(steps, simulated, risk_patients, seed), own, facts)
+    return train_bundle(output, Plan(steps, simulated, risk_patients, seed, patience), own, facts)
 
 
 def evaluate(output: Path, cohort: Path, bundle: Path | None = None) -> list[Path]:

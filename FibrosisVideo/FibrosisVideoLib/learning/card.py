@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from PrognosisLib.framewise.lattice import USUAL_DEPTH_MM
+from PrognosisLib.learning.stopping import stopping_lines
 
 from ..labels import MODELS, PRODUCT
 
@@ -87,6 +88,11 @@ operator, breathing). Every number that comes from them says "simulated cohort".
 noise."""
 MEASURED_NOTE = "The classifiers were trained on the cohort's own patients with their stages."
 
+FOLDS_NOTE = (
+    "The networks of the cross-validation took all steps, and the readouts are fitted to their scores: where a final "
+    "network took far fewer, the probabilities may be off."
+)
+
 
 def make_card(facts: Mapping[str, Any]) -> str:
     """Markdown; `facts` is the bundle's metadata."""
@@ -138,6 +144,9 @@ def _training(training: Mapping[str, Any]) -> str:
             "the signs, which teach the same as the stages with less noise."
         )
     lines.append(f"Test: {training['tests']} patients with one cine each, seeds apart from those of training.")
+    stopped = stopping_lines(training)
+    if stopped:
+        lines += [*stopped, FOLDS_NOTE]
     if training.get("note"):
         lines.append(training["note"])
     return "\n\n".join(lines)

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PrognosisLib.errors import InputError
+from PrognosisLib.learning.stopping import stopping_facts
+
 from . import groups
 from .cases import load
 from .encoder_training import train_encoder
-from .encoding import encode
+from .encoding import EncodedCine, encode
 from .fitting import fit_models
 from .judging import measured_figures
 from .liver_training import train_segmenter
@@ -32,6 +35,7 @@ class Plan:
     simulated: int
     tests: int
     seed: int
+    patience: int = 0
 
     @property
     def liver_steps(self) -> int:
@@ -48,6 +52,9 @@ def train_bundle(output: Path, plan: Plan, own: OwnCases | None, facts: Mapping[
     Args:
         own: a user's cases for the classifiers; None: simulated patients.
         facts: "command" and "note" of the card.
+
+    Raises:
+        InputError: own cines cannot be read, or none of those held out can end a training.
     """
     work = output.with_name(output.name + "-training")
     segmenter, encoder = single_frame_networks(work, plan)
@@ -55,7 +62,9 @@ def train_bundle(output: Path, plan: Plan, own: OwnCases | None, facts: Mapping[
         taught, unseen = groups.simulated_teachers(work, plan.simulated, plan.seed, segmenter), None
     else:
         taught, unseen = groups.own_groups(own, segmenter)
-    fitted = fit_models(encode(taught, encoder, VARIANTS, plan.seed), work, plan.steps, plan.seed)
+    watching = [] if unseen is None else watching_cines(unseen, encoder, plan)
+    encoded = encode(taught, encoder, VARIANTS, plan.seed)
+    fitted = fit_models(encoded, work, plan.steps, plan.seed, watching, plan.patience)
     tests, measured = groups.simulated_tests(work, plan.tests, plan.seed, segmenter)
     unseen = tests if unseen is None else unseen
     measured |= measured_figures(fitted, [cine.stage for cine in taught], unseen, encode(unseen.cines, encoder))
@@ -63,6 +72,7 @@ def train_bundle(output: Path, plan: Plan, own: OwnCases | None, facts: Mapping[
         **facts,
         "seed": plan.seed,
         "steps": plan.steps,
+        **stopping_facts(fitted.stopping),
         "liver_steps": plan.liver_steps,
         "encoder_steps": plan.encoder_steps,
         "stills": groups.STILLS_EACH * plan.simulated,
@@ -72,6 +82,23 @@ def train_bundle(output: Path, plan: Plan, own: OwnCases | None, facts: Mapping[
         "tests": len(unseen.cines),
     }
     return write_fibrosis_bundle(output, segmenter, encoder, fitted, record, measured, work)
+
+
+def watching_cines(unseen: groups.Unseen, encoder: nn.Module, plan: Plan) -> list[EncodedCine]:
+    """Cines held out, in as many variants as those that teach; none where there is no patience.
+
+    Raises:
+        InputError: not one shows enough of the liver.
+    """
+    if not plan.patience:
+        return []
+    found = [cine for cine in encode(unseen.cines, encoder, VARIANTS, plan.seed) if cine.usable.any()]
+    if not found:
+        raise InputError(
+            "No cine of the patients held out shows enough liver to stop training early by; hold out others, or leave "
+            "out the patience."
+        )
+    return found
 
 
 def single_frame_networks(work: Path, plan: Plan) -> tuple[nn.Module, nn.Module]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from PrognosisLib.evaluation.protocols import k_fold
+from PrognosisLib.learning.stopping import Stopping
 
 from ..labels import MODELS
 from ..measuring.readout import OrdinalReadout
@@ -24,25 +25,39 @@ class Fitted:
     """The final networks and readouts by key of labels.MODELS.
 
     `out_of_fold` has the probability of F2 or higher (cines,) that the folds' networks gave to patients whom they never
-    saw, by model, NaN where no window was usable.
+    saw, by model, NaN where no window was usable; `stopping` how the final trainings ended, None where nobody watched.
     """
 
     classifiers: dict[str, Classifier] = field(default_factory=dict)
     readouts: dict[str, OrdinalReadout] = field(default_factory=dict)
     out_of_fold: dict[str, np.ndarray] = field(default_factory=dict)
+    stopping: dict[str, Stopping | None] = field(default_factory=dict)
 
 
-def fit_models(cines: Sequence[EncodedCine], work: Path, steps: int, seed: int) -> Fitted:
+def fit_models(
+    cines: Sequence[EncodedCine],
+    work: Path,
+    steps: int,
+    seed: int,
+    watching: Sequence[EncodedCine] = (),
+    patience: int = 0,
+) -> Fitted:
     """Train everything; resumes what lies in `work`.
 
     The readout of a final network is fitted to the folds' scores: loss, steps and all but a fifth of the patients are
-    the same, so the scores are on one scale.
+    the same, so the scores are on one scale. A patience ends the final trainings alone: those of the folds have nobody
+    to go by but the patients whom they are to score.
+
+    Args:
+        watching: cines held out, and `patience` as stopping.watch_of has them.
     """
     found = Fitted()
     folds = k_fold([cine.patient for cine in cines], FOLDS, seed)
     stages = [cine.stage for cine in cines]
     for model in MODELS:
-        found.classifiers[model] = train_classifier(cines, model, work / f"{model}-final", steps, seed)
+        final = work / f"{model}-final"
+        found.classifiers[model], run = train_classifier(cines, model, final, steps, seed, watching, patience)
+        found.stopping[model] = run.stopping
         scored = out_of_fold(cines, folds, model, work, steps, seed)
         readout = fit_readout(scored, stages, 0.0)
         readout = replace(readout, residual_sd=between_cines(scored, cines, readout.window_sd))
@@ -59,7 +74,7 @@ def out_of_fold(
     for fold in range(FOLDS):
         teachers = [cine for cine, number in zip(cines, folds, strict=True) if number != fold]
         unseen = np.flatnonzero(folds == fold)
-        network = train_classifier(teachers, model, work / f"{model}-fold{fold}", steps, seed + fold + 1)
+        network, _ = train_classifier(teachers, model, work / f"{model}-fold{fold}", steps, seed + fold + 1)
         scored |= dict(zip(unseen.tolist(), score_cines(network, [cines[n] for n in unseen]), strict=True))
     return [scored[number] for number in range(len(cines))]
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from PrognosisLib.learning.stopping import watch_of
 from PrognosisLib.learning.training import LoopSettings, TrainingRun
 
 from ..networks.catalog import LSTM_UNITS, build_film, features_of
@@ -86,12 +87,26 @@ class WindowSource:
         return seen_by(self.model, cine, int(rng.integers(len(cine.cells))), frames)
 
 
-def train_classifier(cines: Sequence[EncodedCine], model: str, work: Path, steps: int, seed: int) -> Classifier:
-    """A classifier in evaluation mode on the CPU; `model` is a key of labels.MODELS; resumes what lies in `work`."""
+def train_classifier(
+    cines: Sequence[EncodedCine],
+    model: str,
+    work: Path,
+    steps: int,
+    seed: int,
+    watching: Sequence[EncodedCine] = (),
+    patience: int = 0,
+) -> tuple[Classifier, TrainingRun]:
+    """A classifier in evaluation mode on the CPU, and its training; resumes what lies in `work`.
+
+    Args:
+        model: a key of labels.MODELS.
+        watching: cines held out, and `patience` as stopping.watch_of has them.
+    """
     torch.manual_seed(seed)
     loop = LoopSettings(
         steps=steps, learning_rate=2e-3, weight_decay=1e-2, warm_up=50, decay=0.7, average=0.99, seed=seed
     )
-    run = TrainingRun(Classifier(model), WindowSource(cines, model), loop, work, stage_loss)
+    watch = watch_of(watching, lambda kept: WindowSource(kept, model), patience, steps)
+    run = TrainingRun(Classifier(model), WindowSource(cines, model), loop, work, stage_loss, watch)
     run.run()
-    return run.final_network(batches=30)
+    return run.final_network(batches=30), run

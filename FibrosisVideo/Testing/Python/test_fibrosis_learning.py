@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,14 +130,16 @@ def test_where_windows_explain_everything_or_there_is_no_pair_nothing_is_added()
 def test_no_patient_teaches_the_network_that_scores_it(tmp_path, monkeypatch):
     cines = [cine(stage=n % 5, patient=str(n // 2)) for n in range(24)]
     trained: list[set[str]] = []
+    watched: list[tuple[int, int]] = []
 
     class Taught:
         def __init__(self, patients: set[str]) -> None:
             self.patients = patients
 
-    def train(teachers, model, work, steps, seed):
+    def train(teachers, model, work, steps, seed, watching=(), patience=0):
         trained.append({one.patient for one in teachers})
-        return Taught(trained[-1])
+        watched.append((len(watching), patience))
+        return Taught(trained[-1]), SimpleNamespace(stopping=work.name)
 
     def score(network, unseen):
         assert not network.patients & {one.patient for one in unseen}
@@ -145,10 +148,12 @@ def test_no_patient_teaches_the_network_that_scores_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fitting, "train_classifier", train)
     monkeypatch.setattr(fitting, "score_cines", score)
-    found = fitting.fit_models(cines, tmp_path, 3, 0)
+    found = fitting.fit_models(cines, tmp_path, 3, 0, [cine(patient="held out")], 2)
     assert set(found.classifiers) == set(found.readouts) == set(found.out_of_fold) == set(MODELS)
     assert len(trained) == len(MODELS) * (fitting.FOLDS + 1)
     assert trained[0] == {str(n) for n in range(12)}, "the final network learns from all"
+    assert watched == [(1, 2), *[(0, 0)] * fitting.FOLDS] * len(MODELS), "the final network alone is stopped early"
+    assert found.stopping == {model: f"{model}-final" for model in MODELS}
     for model in MODELS:
         chances = found.out_of_fold[model]
         assert np.isfinite(chances).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,14 @@ from FibrosisVideoLib.learning import (
     scoring,
     teaching,
 )
-from FibrosisVideoLib.networks.catalog import FILM, FRAMES, SEGMENTER, load_bundle
+from FibrosisVideoLib.learning.encoding import EncodedCine
+from FibrosisVideoLib.learning.taught import UNKNOWN_SIGNS, reached_by
+from FibrosisVideoLib.networks.catalog import FILM, FRAMES, SEGMENTER, features_of, load_bundle
 from FibrosisVideoLib.networks.lattice import WINDOW
 from FibrosisVideoLib.pipeline import FibrosisPipeline
 from FibrosisVideoLib.simulation.patients import draw_clinical, draw_examination, truth_of
 from PrognosisLib.cohort import write_rows
-from PrognosisLib.errors import BundleError
+from PrognosisLib.errors import BundleError, InputError
 from PrognosisLib.framewise.lattice import SHAPE
 from PrognosisLib.images.cine.writing import write_dicom
 from PrognosisLib.learning import frame_files, training
@@ -165,6 +168,7 @@ def test_the_bundle_loads_and_says_how_it_was_made(trained):
     assert (facts["steps"], facts["simulated"], facts["tests"]) == (STEPS, PATIENTS, TESTS)
     assert (facts["stills"], facts["encoder_steps"]) == (STILLS_EACH * PATIENTS, course.ENCODER_STEPS_EACH * STEPS)
     assert facts["cohort"] == {"simulated": {"segmentation": True, "risk": True}}
+    assert "early_stopping" not in facts
     assert bundle.metadata["measured"]["liver"]["n"] == TESTS
     assert bundle.metadata["measured"]["test"] == {}, "three patients make no figures"
     assert 0 < bundle.metadata["measured"]["decision"] < 1
@@ -236,7 +240,8 @@ def own(trained, tmp_path_factory) -> Path:
         patch.setattr(own_cohort, "FEWEST_PATIENTS", 3)
         patch.setattr(own_cohort, "FEWEST_EACH", 1)
         sizes = {"steps": STEPS, "simulated": PATIENTS, "risk_patients": TESTS}
-        return workbench.train(folder / "bundle", write_rows(folder / "cohort.csv", rows), validation="p3", **sizes)[0]
+        cohort = write_rows(folder / "cohort.csv", rows)
+        return workbench.train(folder / "bundle", cohort, validation="p3", patience=1, **sizes)[0]
 
 
 def test_classifiers_of_a_user_s_own_cohort_are_not_called_simulated(own, trained):
@@ -249,7 +254,47 @@ def test_classifiers_of_a_user_s_own_cohort_are_not_called_simulated(own, traine
     assert not FibrosisPipeline(own).readout.simulated
     assert "own cohort" in bundle.card
     assert "3 cines of the user's own cohort" in bundle.card
+    told = facts["early_stopping"]
+    assert set(told) == set(MODELS)
+    for model in MODELS:
+        assert (told[model]["best_step"], told[model]["of"], told[model]["patience"]) == (1, STEPS, 1)
+        assert f"Training of the network '{model}' {told[model]['text']}" in bundle.card
+    assert "cross-validation took all steps" in bundle.card
     work, first = own.with_name("bundle-training"), trained[0].with_name("bundle-training")
     assert not (work / "simulated").exists(), "no simulated patient teaches the classifiers"
     kept = "encoder/checkpoint.pt"
     assert (work / kept).read_bytes() == (first / kept).read_bytes(), "the encoder is taught by stills alone"
+
+
+# --- early stopping ---------------------------------------------------------------------------------------------------
+
+
+def encoded(stage: int, patient: str) -> EncodedCine:
+    """A cine whose cells tell its stage and nothing else."""
+    cells = np.full((1, WINDOW, features_of("2d"), 1, 1), stage - 2, np.float16)
+    known = (np.ones(WINDOW, bool), stage, reached_by(stage), UNKNOWN_SIGNS, patient)
+    return EncodedCine(cells, np.ones((1, WINDOW, 1, 1), np.float16), *known)
+
+
+def test_a_classifier_stops_where_it_becomes_no_better_on_cines_held_out(quick, tmp_path):
+    teachers = [encoded(stage, str(stage)) for stage in range(5)]
+    contrary = [replace(encoded(4 - one.stage, one.patient), cells=one.cells) for one in teachers]
+
+    def train(name: str, steps: int, *watching) -> tuple[torch.nn.Module, TrainingRun]:
+        return head_training.train_classifier(teachers, "2d", tmp_path / name, steps, 0, *watching)
+
+    network, run = train("contrary", 40, contrary, 3)
+    assert run.stopping.stopped_at == run.step == run.stopping.best_step + 3 < 40
+    _, agreeing = train("agreeing", 40, teachers, 3)
+    assert agreeing.stopping.best_step > run.stopping.best_step
+    plain, unwatched = train("plain", 40)
+    assert (unwatched.step, unwatched.stopping) == (40, None)
+    assert not torch.equal(network.score.weight, plain.score.weight)
+
+
+def test_a_patience_needs_cines_held_out_that_show_a_liver(tmp_path):
+    with pytest.raises(InputError, match="patients kept out"):
+        workbench.train(tmp_path / "bundle", patience=3)
+    assert not list(tmp_path.iterdir()), "nothing is simulated before"
+    with pytest.raises(InputError, match="No cine of the patients held out shows enough liver"):
+        course.watching_cines(groups.Unseen([], None, []), torch.nn.Identity(), course.Plan(1, 1, 1, 0, patience=3))
