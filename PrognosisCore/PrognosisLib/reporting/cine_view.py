@@ -166,5 +166,7 @@ def heat_tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 def frame_words(cine: Cine, number: int) -> str:
-    """ "Frame 12, 0.55 s"; frames are counted from 1."""
+    """ "Frame 12, 0.55 s"; frames are counted from 1, and the only one of a still is not."""
+    if len(cine) == 1:
+        return "Still image"
     return f"Frame {number + 1}, {cine.times_s[number]:.2f} s"

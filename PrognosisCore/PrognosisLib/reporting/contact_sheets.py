@@ -103,8 +103,8 @@ def side_by_side(sides: Sequence[Side], width: float = 10.0) -> Figure:
 def _note(figure: Figure, view: CineView, edge: float) -> None:
     """How much of the cine this is; what lies outside the sector is not shown."""
     cine = view.cine
-    seconds = f" over {cine.times_s[-1]:.1f} s" if len(cine) > 1 else ""
+    film = f"{len(cine)} frames over {cine.times_s[-1]:.1f} s; o" if len(cine) > 1 else "O"
     size = "" if cine.pixel_mm is not None else " The size of a pixel is not known."
     width, height = figure.get_size_inches()
-    text = f"{len(cine)} frames{seconds}; outside the ultrasound image all is black.{size}"
+    text = f"{film}utside the ultrasound image all is black.{size}"
     figure.text(edge / width, 0.08 / height, text, fontsize=SMALL, color=INK, va="bottom", parse_math=False)

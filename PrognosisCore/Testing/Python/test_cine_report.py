@@ -185,6 +185,8 @@ def test_frames_of_a_sheet_show_the_liver_and_are_spread():
     assert shown_frames(view, []) == [1, 3, 5, 7, 9, 11]
     assert shown_frames(view, [a_mask(cine, frames=slice(4, 6))]) == [4, 5]
     assert frame_words(cine, 8) == "Frame 9, 0.50 s"
+    still = Cine(ArrayFrames(np.zeros((1, 20, 30), np.uint8)), np.zeros(1))
+    assert frame_words(still, 0) == "Still image"
 
 
 def texts_of(figure) -> list[str]:
