@@ -129,12 +129,18 @@ def overview(result: Any, window: tuple[float, float] | None, path: Path) -> Non
 
     from PrognosisLib.images.cine.cine import Cine
     from PrognosisLib.reporting.cine_view import CineView
-    from PrognosisLib.reporting.film_images import cine_images
+    from PrognosisLib.reporting.film_images import cine_images, pair_images
     from PrognosisLib.reporting.report import chart_images, heat_map_images, slice_images
+    from PrognosisLib.systems import SYSTEMS
 
     # The first image carries the segments.
     findings, volume = result.findings, next(iter(result.case.volumes.values()))
-    if isinstance(volume, Cine):
+    volumes = result.case.volumes
+    if isinstance(volume, Cine) and findings.other_roles:
+        titles = {role.name: role.title for role in SYSTEMS[findings.system].roles}
+        sides = [(titles[name], "" if one is volume else name, one) for name, one in volumes.items()]
+        wide, surface = pair_images(findings, sides, CineView.of(volume)), []
+    elif isinstance(volume, Cine):
         wide, surface = cine_images(findings, CineView.of(volume)), []
     else:
         slices, *surface = slice_images(findings, volume, window)[:2]
