@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PrognosisLib.errors import InputError
+from PrognosisLib.learning.curves import write_learning_curve
 from PrognosisLib.learning.stopping import stopping_facts
+from PrognosisLib.learning.training import LOG
 
 from . import groups
 from .cases import load
@@ -81,7 +83,18 @@ def train_bundle(output: Path, plan: Plan, own: OwnCases | None, facts: Mapping[
         "cohort_cines": 0 if own is None else len(taught),
         "tests": len(unseen.cines),
     }
-    return write_fibrosis_bundle(output, segmenter, encoder, fitted, record, measured, work)
+    written = write_fibrosis_bundle(output, segmenter, encoder, fitted, record, measured, work)
+    return [*written, *curves_of_frames(work), *fitted.curves]
+
+
+def curves_of_frames(work: Path) -> list[Path]:
+    """Pictures of the losses of liver network and encoder, whose frames are all simulated."""
+    titles = {"liver": "liver network", "encoder": "encoder"}
+    return [
+        picture
+        for folder, title in titles.items()
+        for picture in write_learning_curve(work / folder / LOG, f"FibrosisVideo, {title}", simulated=True)
+    ]
 
 
 def watching_cines(unseen: groups.Unseen, encoder: nn.Module, plan: Plan) -> list[EncodedCine]:

@@ -25,13 +25,15 @@ class Fitted:
     """The final networks and readouts by key of labels.MODELS.
 
     `out_of_fold` has the probability of F2 or higher (cines,) that the folds' networks gave to patients whom they never
-    saw, by model, NaN where no window was usable; `stopping` how the final trainings ended, None where nobody watched.
+    saw, by model, NaN where no window was usable; `stopping` how the final trainings ended, None where nobody watched;
+    `curves` the pictures of their losses.
     """
 
     classifiers: dict[str, Classifier] = field(default_factory=dict)
     readouts: dict[str, OrdinalReadout] = field(default_factory=dict)
     out_of_fold: dict[str, np.ndarray] = field(default_factory=dict)
     stopping: dict[str, Stopping | None] = field(default_factory=dict)
+    curves: list[Path] = field(default_factory=list)
 
 
 def fit_models(
@@ -54,10 +56,12 @@ def fit_models(
     found = Fitted()
     folds = k_fold([cine.patient for cine in cines], FOLDS, seed)
     stages = [cine.stage for cine in cines]
+    is_simulated = all(np.isfinite(cine.signs).all() for cine in cines)  # nobody knows those of real patients
     for model in MODELS:
         final = work / f"{model}-final"
         found.classifiers[model], run = train_classifier(cines, model, final, steps, seed, watching, patience)
         found.stopping[model] = run.stopping
+        found.curves += run.draw_curve(f"FibrosisVideo, {MODELS[model]}", is_simulated)
         scored = out_of_fold(cines, folds, model, work, steps, seed)
         readout = fit_readout(scored, stages, 0.0)
         readout = replace(readout, residual_sd=between_cines(scored, cines, readout.window_sd))
