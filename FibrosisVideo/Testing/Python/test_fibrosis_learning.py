@@ -139,7 +139,7 @@ def test_no_patient_teaches_the_network_that_scores_it(tmp_path, monkeypatch):
     def train(teachers, model, work, steps, seed, watching=(), patience=0):
         trained.append({one.patient for one in teachers})
         watched.append((len(watching), patience))
-        return Taught(trained[-1]), SimpleNamespace(stopping=work.name)
+        return Taught(trained[-1]), SimpleNamespace(stopping=work.name, draw_curve=lambda *_: [work])
 
     def score(network, unseen):
         assert not network.patients & {one.patient for one in unseen}
