@@ -17,6 +17,7 @@ from .simulation.patients import Examination, draw_examination, frames_of
 
 SEED, STAGE = 20260255, 4
 FRAMES, RATE = 100, 25.0
+QUICK_FRAMES = 12
 SHAPE = (600, 800)
 SIGNS = Signs(
     log_nodularity=0.55,
@@ -88,4 +89,4 @@ def demo_case(max_size: int | None = None) -> tuple[dict[str, Cine], dict[str, A
     """({"cine": Cine}, clinical values); `max_size` bounds the columns of the screen, for a quick one."""
     columns = min(SHAPE[1], max_size or SHAPE[1])
     rows = round(columns * SHAPE[0] / SHAPE[1])
-    return {"cine": cine(FRAMES if max_size is None else 48, (rows, columns))}, dict(CLINICAL)
+    return {"cine": cine(FRAMES if max_size is None else QUICK_FRAMES, (rows, columns))}, dict(CLINICAL)

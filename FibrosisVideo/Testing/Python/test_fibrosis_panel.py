@@ -336,7 +336,7 @@ def test_the_demo_case_is_a_cine_with_clinical_values(a_panel, monkeypatch):
     finish(a_panel, 120)
     assert json.loads(a_panel.parameterNode.clinical) == CLINICAL
     assert a_panel.ui.patientSection.text == "Patient (7 of 8 values given)"
-    assert a_panel.ui.frameLabel.text == "Frame 1 of 48, 0.00 s"
+    assert a_panel.ui.frameLabel.text == "Frame 1 of 12, 0.00 s"
     assert a_panel.ui.applyButton.enabled
 
 
