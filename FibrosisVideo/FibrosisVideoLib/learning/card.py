@@ -165,7 +165,8 @@ def _liver(measured: Mapping[str, Any]) -> str:
         lines.append(
             f"- Real frames with a liver outline (trained on simulation only), n = {real['n']} frames of "
             f"{real['subjects']} subjects: Dice mean {real['dice_mean']:.3f} ({real['dice_lower']:.3f} to "
-            f"{real['dice_upper']:.3f}), median {real['dice_median']:.3f}, worst {real['dice_worst']:.3f}."
+            f"{real['dice_upper']:.3f}), median {real['dice_median']:.3f}, worst {real['dice_worst']:.3f}. "
+            "How frames are varied in training was chosen with an eye on these frames; others may be worse."
         )
     return "\n".join(lines) or "Not measured."
 

@@ -149,7 +149,8 @@ def _liver(measured: Mapping[str, Any]) -> str:
     if real:
         lines.append(
             f"- Real B-mode images with an outline, n = {real['n']}: Dice mean {real['mean']:.3f} "
-            f"({real['lower']:.3f} to {real['upper']:.3f}), median {real['median']:.3f}, worst {real['worst']:.3f}."
+            f"({real['lower']:.3f} to {real['upper']:.3f}), median {real['median']:.3f}, worst {real['worst']:.3f}. "
+            "How frames are varied in training was chosen with an eye on these images; others may be worse."
         )
     return "\n".join(lines) or "Not measured."
 
