@@ -14,6 +14,8 @@ SMOOTH_PIXELS = 2.0
 AROUND_PIXELS = 8  # beyond the liver's border: capsule, diaphragm and vessels beside it help
 WIDEST_DEG, LARGEST_SCALE = 25.0, 1.25
 ROUNDS = 60
+FIRST_TURNS = (0.0, -4.0, 4.0, -8.0, 8.0)  # degrees
+MAY_COST = 0.03  # of the outlines' overlap, where gray values fit better
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,35 @@ def register(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.
     start = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     start[:, 2] = _middle(second[1]) - _middle(first[1])
     best = Registration(start, _overlap(first[1], second[1], start))
-    shapes = tuple(_distance(liver) for _gray, liver in (first, second))
-    for planes, by_gray in ((shapes, False), (tuple(_smoothed(gray) for gray, _liver in (first, second)), True)):
-        matrix = _refined(*planes, first[1], best.matrix, by_gray)
-        found = Registration(matrix, _overlap(first[1], second[1], matrix))
-        is_sound = abs(found.degrees) <= WIDEST_DEG and 1 / LARGEST_SCALE <= found.scale <= LARGEST_SCALE
-        # The outlines must fit better; gray values may cost a little of that.
-        if is_sound and found.overlap >= best.overlap - (0.03 if by_gray else 0.0):
-            best = found
-    return best
+    outlines = tuple(_distance(liver) for _gray, liver in (first, second))
+    best = _better(best, _refined(*outlines, first[1], best.matrix, False)[0], first[1], second[1], 0.0)
+    grays = tuple(_smoothed(gray) for gray, _liver in (first, second))
+    # A round outline hardly tells of a turn, so the gray values are tried from several.
+    tried = [_refined(*grays, first[1], _turned(best.matrix, first[1], turn), True) for turn in FIRST_TURNS]
+    return _better(best, min(tried, key=lambda one: one[1])[0], first[1], second[1], MAY_COST)
 
 
-def _refined(fixed: np.ndarray, moving: np.ndarray, liver: np.ndarray, start: np.ndarray, by_gray: bool) -> np.ndarray:
-    """The matrix after an optimization from `start`, or `start` where it fails."""
+def _better(
+    best: Registration, matrix: np.ndarray, first: np.ndarray, second: np.ndarray, may_cost: float
+) -> Registration:
+    """The one with this matrix, where it is sound and the livers' overlap does not fall by more than `may_cost`."""
+    found = Registration(matrix, _overlap(first, second, matrix))
+    is_sound = abs(found.degrees) <= WIDEST_DEG and 1 / LARGEST_SCALE <= found.scale <= LARGEST_SCALE
+    return found if is_sound and found.overlap >= best.overlap - may_cost else best
+
+
+def _turned(matrix: np.ndarray, liver: np.ndarray, degrees: float) -> np.ndarray:
+    """A matrix (2, 3) after a turn about the middle of the first liver."""
+    angle, middle = np.radians(degrees), _middle(liver)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    first = np.vstack([np.column_stack([turn, middle - turn @ middle]), [0, 0, 1]])
+    return matrix @ first
+
+
+def _refined(
+    fixed: np.ndarray, moving: np.ndarray, liver: np.ndarray, start: np.ndarray, by_gray: bool
+) -> tuple[np.ndarray, float]:
+    """The matrix after an optimization from `start` and what it cost, or `start` and infinity where it fails."""
     import SimpleITK as sitk
     from scipy.ndimage import binary_dilation
 
@@ -86,11 +104,11 @@ def _refined(fixed: np.ndarray, moving: np.ndarray, liver: np.ndarray, start: np
     try:
         method.Execute(sitk.GetImageFromArray(fixed), sitk.GetImageFromArray(moving))
     except RuntimeError:  # too little of both images lies over each other
-        return start
+        return start, np.inf
     matrix = np.array(transform.GetMatrix()).reshape(2, 2)
     center = np.array(transform.GetCenter())
     shift = np.array(transform.GetTranslation()) + center - matrix @ center
-    return np.column_stack([matrix, shift])
+    return np.column_stack([matrix, shift]), float(method.GetMetricValue())
 
 
 def _transform(matrix: np.ndarray, center: np.ndarray) -> sitk.Similarity2DTransform:
