@@ -15,6 +15,7 @@ pytest.importorskip("onnxruntime")
 import torch
 from fibrosis_cases import film
 from fibrosis_networks import make_small
+from training_kit import Inline, QuickRun
 
 from FibrosisVideoLib import workbench
 from FibrosisVideoLib.labels import MODELS
@@ -46,27 +47,6 @@ from PrognosisLib.learning.training import TrainingRun
 from PrognosisLib.simulation.ultrasound.recording import Frame
 
 PATIENTS, TESTS, STEPS, STILLS_EACH = 6, 3, 1, 2
-
-
-class Inline:
-    """A pool of one process: this one."""
-
-    def __init__(self, _count: int) -> None: ...
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_) -> None: ...
-
-    def map(self, function, *jobs, chunksize: int = 1):
-        return map(function, *jobs)
-
-
-class QuickRun(TrainingRun):
-    """Normalization from two batches."""
-
-    def final_network(self, batches: int = 2) -> torch.nn.Module:
-        return super().final_network(2)
 
 
 def painted(seed: int, count: int) -> list[Frame]:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
+from training_kit import Inline, QuickRun
 
 from HepatoPrognosisLib.learning import fitting, groups, pairs, siamese_training
 from HepatoPrognosisLib.learning.outcomes_table import as_log_hazard
@@ -28,32 +28,10 @@ from PrognosisLib.images.cine.writing import write_dicom
 from PrognosisLib.images.writers import write_volume
 from PrognosisLib.learning import frame_files, training
 from PrognosisLib.learning.frame_files import write_frames
-from PrognosisLib.learning.training import TrainingRun
 from PrognosisLib.simulation.ultrasound.recording import Frame
 from PrognosisLib.volume import Volume
 
 CANDIDATES_KEPT = ("age", "log_inr", "log_lactate")
-
-
-class Inline:
-    """A pool of one process: this one."""
-
-    def __init__(self, _count: int) -> None: ...
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_) -> None: ...
-
-    def map(self, function, *jobs, chunksize: int = 1):
-        return map(function, *jobs)
-
-
-class QuickRun(TrainingRun):
-    """Normalization from two batches."""
-
-    def final_network(self, batches: int = 2) -> torch.nn.Module:
-        return super().final_network(2)
 
 
 def sector() -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from hepato_training import Inline, make_quick, painted, painted_pairs, write_own
+from hepato_training import make_quick, painted, painted_pairs, write_own
+from training_kit import Inline
 
 from HepatoPrognosisLib.learning import siamese_training
 from HepatoPrognosisLib.learning.empty_frames import KINDS, EmptyFrames, area_cm2

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .formation import Beamformer, LiverState, Machine, form_frame, to_gray
+from .formation import Beamformer, LiverState, Machine, PolarFrame, form_frame, to_gray
 from .medium import Medium
 from .probe import ConvexProbe, ScanConverter, ScreenGeometry
 from .sweep import Sweep
@@ -44,5 +44,10 @@ def record(
         polar = form_frame(medium, state, beamformer, pose, moved, np.random.default_rng([seed, 71, number]))
         gray = to_gray(polar.decibel, machine)
         kept = gray if kept is None else keep * kept + (1 - keep) * gray
-        liver = (polar.tissue == CODES["liver"]) & polar.seen
-        yield Frame(np.rint(255 * convert(kept)).astype(np.uint8), convert.labels(liver.astype(np.uint8)) > 0)
+        yield on_screen(kept, polar, convert)
+
+
+def on_screen(gray: np.ndarray, polar: PolarFrame, convert: ScanConverter) -> Frame:
+    """A frame from its gray values 0..1 (lines, samples), and the liver that sound gets to."""
+    liver = (polar.tissue == CODES["liver"]) & polar.seen
+    return Frame(np.rint(255 * convert(gray)).astype(np.uint8), convert.labels(liver.astype(np.uint8)) > 0)

@@ -15,9 +15,8 @@ from ..shapes import Grid
 from .formation import Beamformer, LiverState, Machine, form_frame, to_gray
 from .medium import STEP_MM, Medium, whole_grid
 from .probe import ConvexProbe, Pose, ScanConverter, ScreenGeometry
-from .recording import Frame
+from .recording import Frame, on_screen
 from .sweep import Sweep
-from .tissues import CODES
 
 COARSE_MM = 5.0
 HALF_THICK_MM, RIM_MM = 14.0, 8.0
@@ -59,7 +58,4 @@ def record_still(
     medium = medium_on(slab_around(poses[number], probe, motion[number]))
     rng = np.random.default_rng([seed, 71, number])
     polar = form_frame(medium, state, Beamformer(probe, machine), poses[number], motion[number], rng)
-    liver = (polar.tissue == CODES["liver"]) & polar.seen
-    convert = ScanConverter(probe, screen)
-    gray = np.rint(255 * convert(to_gray(polar.decibel, machine))).astype(np.uint8)
-    return Frame(gray, convert.labels(liver.astype(np.uint8)) > 0)
+    return on_screen(to_gray(polar.decibel, machine), polar, ScanConverter(probe, screen))
